@@ -1,0 +1,145 @@
+"""One run's settings: what a TOML file or flags say, validated before any work, stored with the run.
+
+Everything here crosses a file or a process, so these are frozen pydantic models in which an unknown key is an
+error. Names of children, data sets and controllers are checked where their tables are.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actsearch.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of all models that cross a file or a process: frozen, unknown keys refused, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """The validated model; `ConfigError` in one line that names key, value and what would be right."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as err:
+            raise ConfigError(_one_line(err)) from err
+
+
+def _one_line(err: ValidationError) -> str:
+    first = err.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or err.title
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r} in {err.title}"
+    return f"{key} = {str(first['input'])[:60]!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+class Recipe(Settings):
+    """How one child network is trained: SGD with Nesterov momentum, linear warm-up, cosine to zero."""
+
+    steps: int = Field(150, ge=1, le=1_000_000)
+    """Optimizer steps (batches)."""
+    batch_size: int = Field(128, ge=1, le=65_536)
+    """Images a step."""
+    learning_rate: float = Field(0.2, gt=0, le=100)
+    """Peak learning rate, reached after the warm-up."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Nesterov momentum."""
+    weight_decay: float = Field(5e-4, ge=0, lt=1)
+    """L2 coefficient, on weights of 2 or 4 dimensions only: never on biases, norm scales or β."""
+    warmup_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises linearly."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Gradient norm above which the gradient is scaled down; None: never."""
+    flip: bool = True
+    """Random horizontal flips."""
+    crop_padding: int = Field(0, ge=0, le=32)
+    """Pixels of zero padding before a random crop to the original size; 0: no crops."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread over all classes."""
+    drop_path_rate: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth, per sample, rising linearly over depth, where the child supports it."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 trains under autocast."""
+    curve_points: int = Field(4, ge=1, le=200)
+    """Validation measurements along the way, the last one after the last step."""
+
+
+class ChildSettings(Settings):
+    """Which child network the candidate goes into, and how."""
+
+    name: str = "nf_resnet8"
+    """An entry of the children table, or the user's own `module:function(act_layer, num_classes, in_chans)`."""
+    gain: Literal["unit", "as_is"] = "unit"
+    """`unit` divides the function by √E f(z)², z ~ N(0, 1), at β's initial values (actsearch.identity.unit_gain)."""
+    squeeze_excite: Literal["candidate", "fixed"] = "candidate"
+    """Whether activations inside squeeze-excite take the candidate too, or stay SiLU."""
+
+
+class SpaceSettings(Settings):
+    """The search space: number of core units and the primitives available (None: all of them)."""
+
+    units: int = Field(1, ge=1, le=8)
+    unary: tuple[str, ...] | None = None
+    binary: tuple[str, ...] | None = None
+
+
+class PPOSettings(Settings):
+    """The controller and its training; defaults after NASNet, arXiv 1707.07012, appendix A."""
+
+    hidden: int = Field(100, ge=1, le=4096)
+    """Units of the one-layer LSTM and size of its token embeddings."""
+    learning_rate: float = Field(3.5e-4, gt=0, le=1)
+    """Adam's step size."""
+    epochs: int = Field(4, ge=1, le=100)
+    """Passes over a batch. Not in NASNet; a small usual value."""
+    clip_coef: float = Field(0.2, gt=0, lt=1)
+    """PPO's epsilon (arXiv 1707.06347, section 6.1)."""
+    entropy_coef: float = Field(1e-2, ge=0)
+    """Weight of the mean entropy a token in the objective."""
+    baseline_decay: float = Field(0.95, ge=0, lt=1)
+    """Decay of the moving average of rewards that is the baseline."""
+    max_grad_norm: float = Field(0.5, gt=0)
+    """Norm at which the controller's gradient is clipped."""
+
+
+class RunConfig(Settings):
+    """Everything that decides what a run does. The number of workers is not here: it decides nothing."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Every random number of the run derives from it."""
+    evaluations: int = Field(60, ge=1)
+    """New evaluations after which the search ends; repeats of a known function are free."""
+    minutes: float | None = Field(None, gt=0)
+    """Wall-clock minutes after which nothing new is proposed; None: no limit."""
+    batch: int = Field(5, ge=1, le=100_000)
+    """Proposals a batch: one controller update each."""
+    lag: int = Field(2, ge=1, le=1000)
+    """Batch n is proposed by the controller that has been told batches up to n - lag."""
+    controller: str = "ppo"
+    """An entry of the controllers table."""
+    dataset: str = "fashion-mini"
+    """An entry of the data sets table, `imagefolder:PATH`, or `module:function` of the user's own."""
+    child: ChildSettings = ChildSettings()
+    recipe: Recipe = Recipe()
+    """The child's training. `resolve` starts from the child's own recipe, not from these defaults."""
+    space: SpaceSettings = SpaceSettings()
+    ppo: PPOSettings = PPOSettings()
+    max_operations: int = Field(400, ge=1)
+    """Operation count (of the compiled formula) above which a function is too costly to train."""
+    timeout_seconds: int = Field(3600, ge=1)
+    """Wall-clock limit of one child; passing it is a fault of the machine, not of the function."""
+    allow_user_code: bool = False
+    """Whether `module:function` names may be imported; each worker must be given the same permission."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; `ConfigError` where it cannot be read or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise ConfigError(f"cannot read {path}: {err.strerror}") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} is not TOML: {err}") from err

@@ -1,0 +1,60 @@
+"""What can go wrong, and whose turn it is then.
+
+ActsearchError
+├── CallerError (ValueError)      the caller's mistake, found before any work: the command line prints it and exits 2
+│   ├── ConfigError               a setting out of range, unknown, or at odds with another
+│   ├── UnknownNameError          a name that is in no table; lists those that are
+│   ├── FormulaError              tokens that are no formula of a space
+│   ├── ExpressionError           a text that the expression reader refuses
+│   ├── DataMissingError          a data set that is not on this machine
+│   ├── RunError                  a run that is not there, is taken, or cannot do what was asked
+│   └── ServerUnreachableError    no Redis-compatible server answers
+└── RunPausedError                infrastructure gave out; everything told is kept, exit 1, `--resume` goes on
+
+A formula that does not train is none of these: it is an Evaluation with its outcome (actsearch.evaluation).
+"""
+
+from collections.abc import Iterable
+
+
+class ActsearchError(Exception):
+    """Base of every error that actsearch raises on purpose."""
+
+
+class CallerError(ActsearchError, ValueError):
+    """The caller's mistake; its text is one line that names the thing, the value found and what would be right."""
+
+
+class ConfigError(CallerError):
+    """A setting that is out of range, unknown, or at odds with another."""
+
+
+class UnknownNameError(CallerError):
+    """A name that is in no table of its kind."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"no {kind} named {name!r}; known: {', '.join(known)}")
+
+
+class FormulaError(CallerError):
+    """Tokens that are no formula of the space."""
+
+
+class ExpressionError(CallerError):
+    """A text that the safe expression reader refuses."""
+
+
+class DataMissingError(CallerError):
+    """A data set whose files are not on this machine."""
+
+
+class RunError(CallerError):
+    """A run that does not exist, whose name is taken, or that cannot do what was asked."""
+
+
+class ServerUnreachableError(CallerError):
+    """No Redis-compatible server answers at the address given."""
+
+
+class RunPausedError(ActsearchError):
+    """Infrastructure gave out; the run is paused with everything told kept, and `--resume` goes on."""

@@ -1,0 +1,148 @@
+"""The values that travel between a search and the workers: Job out, Evaluation back, both as JSON.
+
+A job says everything that decides its outcome, so that any worker gives the same answer; an evaluation says what
+happened, in numbers that fit 64 KB. A function that does not train is an outcome here, never an exception.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, ValidationError
+
+from actsearch.config import ChildSettings, Recipe, Settings
+from actsearch.errors import ConfigError
+
+MAX_BYTES = 64 * 1024
+"""Limit of a job's and of an evaluation's JSON."""
+
+
+class Outcome(StrEnum):
+    """How one training of one child ended. Lost workers and full disks are not outcomes: those jobs run again."""
+
+    TRAINED = "trained"
+    """All steps done; the reward is the validation accuracy."""
+    STOPPED = "stopped"
+    """Ended early by a threshold that the job carried."""
+    DIVERGED = "diverged"
+    """The loss became non-finite while training."""
+    NONFINITE = "nonfinite"
+    """The function, its gradient or the first loss is not finite."""
+    CONSTANT = "constant"
+    """The function does not depend on x."""
+    TOO_COSTLY = "too_costly"
+    """The formula's operation count is above the job's limit."""
+
+
+FLOOR_REWARD = 0.0
+"""Reward of every outcome but `trained`: below any accuracy, so that a failure never ranks above a training."""
+
+
+class _Message(Settings):
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The validated message; `ConfigError` for anything that is not one, or is larger than 64 KB."""
+        if len(text) > MAX_BYTES:
+            raise ConfigError(f"a {cls.__name__} has at most {MAX_BYTES} bytes, got {len(text)}")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as err:
+            first = err.errors(include_url=False)[0]
+            raise ConfigError(f"not a {cls.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from err
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+
+class Job(_Message):
+    """One child to train: a formula, a child network, a recipe, data and a seed."""
+
+    run: str = Field(min_length=1, max_length=200)
+    """The run's name."""
+    evaluation: str = Field(pattern=r"^[0-9a-f]{16}$")
+    """The evaluation's key within the run: `evaluation_key`."""
+    tokens: tuple[str, ...] = Field(min_length=3, max_length=40)
+    """The formula (actsearch.formula.Formula.from_tokens)."""
+    seed: int = Field(ge=0, lt=2**31)
+    """Seed of initial weights, batches and flips: `child_seed`."""
+    child: ChildSettings
+    recipe: Recipe
+    dataset: str = Field(min_length=1, max_length=4096)
+    max_operations: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1)
+
+
+class CurvePoint(Settings):
+    """Validation accuracy (0–1) and mean cross-entropy (nats) after `step` steps."""
+
+    step: int
+    val_accuracy: float
+    val_loss: float
+
+
+class LayerRecord(Settings):
+    """One activation of a child after training."""
+
+    name: str
+    """The module's path in the child."""
+    channels: int
+    betas: dict[str, tuple[float, ...]]
+    """For each β its trained values, signed: one a channel up to 64 channels, else 33 equally spaced quantiles."""
+    histogram: tuple[int, ...]
+    """Counts of pre-activations (what the activation received) on validation images, in equal bins over [-10, 10];
+    the first and last bin also hold what lies outside."""
+
+
+class Evaluation(_Message):
+    """What became of one job."""
+
+    run: str
+    evaluation: str
+    outcome: Outcome
+    reason: str = ""
+    """One line for a person; empty for `trained`."""
+    val_accuracy: float | None = None
+    """After the last step, 0–1; None unless trained or stopped."""
+    val_loss: float | None = None
+    steps: int = 0
+    """Steps done."""
+    gain: float = 1.0
+    """The constant that the function was multiplied by."""
+    curve: tuple[CurvePoint, ...] = ()
+    seconds: float = 0.0
+    """Wall-clock seconds of the whole job."""
+    seconds_per_step: float | None = None
+    """Median over the steps."""
+    parameters: int | None = None
+    """Parameters of the child, β included."""
+    layers: tuple[LayerRecord, ...] = ()
+    worker: str = ""
+    """Name of the worker that ran it."""
+    environment: str = ""
+    """Fingerprint of torch, device and data there."""
+
+    @property
+    def reward(self) -> float:
+        """What the controller learns from, 0–1: the validation accuracy of a trained child, else the floor."""
+        if self.outcome is Outcome.TRAINED and self.val_accuracy is not None:
+            return self.val_accuracy
+        return FLOOR_REWARD
+
+
+def child_seed(run_seed: int, canonical: str, replicate: int) -> int:
+    """The seed of a child in [0, 2³¹): the same function in the same run trains the same way on every machine.
+
+    Args:
+        run_seed: the run's seed.
+        canonical: the function's canonical text, so that all its spellings share one seed.
+        replicate: 0 for the search's own evaluation, 1, 2, … for repeats.
+    """
+    digest = hashlib.sha256(json.dumps([run_seed, canonical, replicate]).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def evaluation_key(canonical: str, child: ChildSettings, recipe: Recipe, dataset: str, seed: int) -> str:
+    """16 hex digits that two evaluations share exactly when function, child, recipe, data and seed are the same."""
+    parts = [canonical, child.model_dump(mode="json"), recipe.model_dump(mode="json"), dataset, seed]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
