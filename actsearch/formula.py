@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from actsearch import primitives
 from actsearch.errors import FormulaError
-from actsearch.primitives import Primitive, binary, unary
+from actsearch.primitives import Primitive
 
 MAX_UNITS = 8
 """Longest formula that is read from outside; the paper's best have one or two units."""
@@ -30,7 +31,7 @@ class CoreUnit:
 
     @property
     def primitives(self) -> tuple[Primitive, Primitive, Primitive]:
-        return unary(self.unary1), unary(self.unary2), binary(self.binary)
+        return primitives.unary(self.unary1), primitives.unary(self.unary2), primitives.binary(self.binary)
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ class Formula:
             UnknownNameError: a token that names no primitive.
         """
         if len(tokens) == 3:
-            return cls((CoreUnit(*tokens),))
+            unary1, unary2, binary = tokens
+            return cls((CoreUnit(unary1, unary2, binary),))
         if len(tokens) < 10 or len(tokens) % 5:
             raise FormulaError(f"a formula has 3 tokens, or 5 for each of two or more units; got {len(tokens)}")
         units = []
         for k in range(0, len(tokens), 5):
-            input1, input2, *rest = tokens[k : k + 5]
-            units.append(CoreUnit(*rest, _input_index(input1), _input_index(input2)))
+            input1, input2, unary1, unary2, binary = tokens[k : k + 5]
+            units.append(CoreUnit(unary1, unary2, binary, _input_index(input1), _input_index(input2)))
         return cls(tuple(units))
 
     @classmethod

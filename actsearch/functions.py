@@ -101,11 +101,6 @@ def numpy_softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def numpy_sinc(x: Array) -> Array:
-    """sin(x)/x, 1 at 0, any shape and real dtype."""
-    return np.asarray(np.sinc(x / np.pi), dtype=np.asarray(x).dtype)
-
-
 def numpy_sinc_slope(x: Array) -> Array:
     """The derivative of sin(x)/x; below |x| = 0.5 by its series, where the closed form cancels."""
     near = np.abs(x) < 0.5

@@ -1,0 +1,116 @@
+"""From a sympy expression to a torch function: printed as Python, with shared subexpressions computed once.
+
+The printed code calls only torch and `actsearch.activation.kernels`; every number is a Python float, so that the
+input's dtype holds.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import sympy
+import torch
+import torch.nn.functional as F  # noqa: N812
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pycode import PythonCodePrinter
+from torch import Tensor
+
+from actsearch.activation import kernels
+from actsearch.expression import Expression
+
+_CALLS = MappingProxyType({
+    "Abs": "torch.abs",
+    "Heaviside": "kernels.step",
+    "asinh": "torch.asinh",
+    "atan": "torch.atan",
+    "cos": "torch.cos",
+    "cosh": "torch.cosh",
+    "erf": "torch.erf",
+    "exp": "torch.exp",
+    "log": "torch.log",
+    "sigmoid": "torch.sigmoid",
+    "sign": "torch.sign",
+    "sin": "torch.sin",
+    "sinc": "kernels.sinc",
+    "sinc_slope": "kernels.sinc_slope",
+    "sinh": "torch.sinh",
+    "softplus": "kernels.softplus",
+    "tanh": "torch.tanh",
+})  # fmt: skip
+
+
+class TorchPrinter(PythonCodePrinter):
+    """Prints an expression as torch code."""
+
+    def _print_Function(self, expr: sympy.Expr) -> str:
+        if expr.is_number:
+            return self._number(expr)
+        return f"{_CALLS[type(expr).__name__]}({self._print(expr.args[0])})"
+
+    def emptyPrinter(self, expr: Any) -> str:
+        raise TypeError(f"no torch form for {type(expr).__name__}")
+
+    def doprint(self, expr: sympy.Expr, assign_to: Any = None) -> str:
+        return str(super().doprint(expr, assign_to))
+
+    def _print(self, expr: Any, **kwargs: Any) -> str:
+        if isinstance(expr, sympy.Expr) and expr.is_number:
+            return self._number(expr)
+        if isinstance(expr, sympy.Function) and type(expr).__name__ in _CALLS:
+            return self._print_Function(expr)
+        return str(super()._print(expr, **kwargs))
+
+    def _number(self, expr: sympy.Expr) -> str:
+        exact = expr.is_Integer and abs(expr) < 2**53
+        text = str(int(expr)) if exact else repr(float(expr.evalf(30)))
+        return f"({text})" if text.startswith("-") else text
+
+    def _print_Pow(self, expr: sympy.Pow, rational: bool = False) -> str:
+        base, exponent = expr.as_base_exp()
+        if exponent == sympy.Rational(1, 2):
+            return f"torch.sqrt({self._print(base)})"
+        if exponent == -sympy.Rational(1, 2):
+            return f"torch.rsqrt({self._print(base)})"
+        if exponent == -1:
+            return f"1/{self.parenthesize(base, PRECEDENCE['Pow'])}"
+        if base.is_number:
+            return f"torch.pow({self._print(base)}, {self._print(exponent)})"
+        power = self._print(exponent) if exponent.is_number else self.parenthesize(exponent, PRECEDENCE["Pow"])
+        return f"{self.parenthesize(base, PRECEDENCE['Pow'])}**{power}"
+
+    def _print_Max(self, expr: sympy.Max) -> str:
+        return self._extremum(expr, "maximum", "F.relu({})")
+
+    def _print_Min(self, expr: sympy.Min) -> str:
+        return self._extremum(expr, "minimum", "-F.relu(-({}))")
+
+    def _extremum(self, expr: sympy.Expr, name: str, against_zero: str) -> str:
+        args = sorted(expr.args, key=lambda a: (a.is_number, a.sort_key()))
+        if args[-1] == 0 and len(args) == 2:
+            text = against_zero.format(self._print(args[0]))
+            return f"({text})" if text.startswith("-") else text
+        return f"kernels.{name}({', '.join(map(self._print, args))})"
+
+
+def torch_source(expression: Expression) -> tuple[list[tuple[str, str]], str]:
+    """The expression as torch code: named shared subexpressions, in order, and the result."""
+    shared, (result,) = sympy.cse(expression.expr, symbols=sympy.numbered_symbols("s", real=True))
+    printer = TorchPrinter({"fully_qualified_modules": False})
+    return [(str(name), printer.doprint(value)) for name, value in shared], printer.doprint(result)
+
+
+@cache
+def torch_function(expression: Expression) -> Callable[..., Tensor | float]:
+    """The function of `x, beta, beta2, …`, on tensors that broadcast; a number where nothing depends on an input.
+
+    Gradients are autograd's. The same expression is compiled once a process.
+    """
+    shared, result = torch_source(expression)
+    lines = [f"def activation({', '.join(['x', *expression.initial])}):"]
+    lines += [f"    {name} = {code}" for name, code in shared]
+    lines += [f"    return {result}"]
+    namespace: dict[str, Any] = {"torch": torch, "F": F, "kernels": kernels}
+    exec("\n".join(lines), namespace)  # noqa: S102  (our own printer's output: calls from a fixed table, floats, symbols we named)
+    function: Callable[..., Tensor | float] = namespace["activation"]
+    return function
