@@ -1,0 +1,34 @@
+"""The run store: SQLAlchemy 2 on SQLite (or PostgreSQL by URL), migrated by Alembic when it is opened.
+
+with Store.open("runs/first/store.sqlite", create=False) as store:
+    for record in store.evaluations("first"):
+        print(record.number, record.formula, record.evaluation and record.evaluation.reward)
+"""
+
+from actsearch.store.records import (
+    Advance,
+    BatchRecord,
+    BestRecord,
+    EvaluationRecord,
+    NewEvaluation,
+    NewProposal,
+    ProposalRecord,
+    RunRecord,
+    RunState,
+    RunSummary,
+)
+from actsearch.store.store import Store
+
+__all__ = [
+    "Advance",
+    "BatchRecord",
+    "BestRecord",
+    "EvaluationRecord",
+    "NewEvaluation",
+    "NewProposal",
+    "ProposalRecord",
+    "RunRecord",
+    "RunState",
+    "RunSummary",
+    "Store",
+]

@@ -1,0 +1,348 @@
+"""The run store: what every search asked, was told and learned.
+
+Queues forget, this does not. Only the controller's process writes; anyone may read meanwhile. Every method is one
+transaction, so that a process killed anywhere leaves the state before it or after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, defer, load_only
+
+from actsearch.config import RunConfig
+from actsearch.errors import RunError
+from actsearch.evaluation import Evaluation, LayerRecord, Outcome
+from actsearch.store.database import connect, writer
+from actsearch.store.records import (
+    Advance,
+    BatchRecord,
+    BestRecord,
+    EvaluationRecord,
+    ProposalRecord,
+    RunRecord,
+    RunState,
+    RunSummary,
+)
+from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, ProposalRow, RunRow
+
+KEYS_A_QUERY = 500
+"""Keys looked up in one statement; databases limit how many parameters one may carry."""
+
+_LAYERS = TypeAdapter(tuple[LayerRecord, ...])
+
+
+class Store:
+    """A database of runs. Use `Store.open`, and `close` it or use it in a `with`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = writer(engine)
+
+    @classmethod
+    def open(cls, where: str | Path, *, create: bool = True) -> Self:
+        """The store at a path (SQLite) or URL (`postgresql+psycopg://…`), its schema brought up to date.
+
+        Args:
+            where: path of the SQLite file, or a database URL.
+            create: whether a missing SQLite file is made. Whoever only reads says False.
+
+        Raises:
+            RunError: a missing file with `create=False`, an unreachable database, or one of a newer actsearch.
+        """
+        return cls(connect(where, create=create))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- readers ---------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunRecord]:
+        """Every run, oldest first."""
+        with Session(self._engine) as session:
+            return [_run_record(row) for row in session.scalars(select(RunRow).order_by(RunRow.id))]
+
+    def run(self, name: str) -> RunRecord:
+        """The run of that name; `RunError` with the names that exist where there is none."""
+        with Session(self._engine) as session:
+            return _run_record(_run_row(session, name))
+
+    def batches(self, name: str) -> list[BatchRecord]:
+        """The batches told, in order."""
+        with Session(self._engine) as session:
+            rows = session.scalars(
+                select(BatchRow).where(BatchRow.run_id == _run_row(session, name).id).order_by(BatchRow.batch)
+            )
+            return [BatchRecord(batch=r.batch, told_at=r.told_at, metrics=r.metrics, digest=r.digest) for r in rows]
+
+    def proposals(self, name: str, *, since: int = 0) -> list[ProposalRecord]:
+        """The proposals of batch `since` and later, told or not, in order, each with its evaluation's reward."""
+        with Session(self._engine) as session:
+            run_id = _run_row(session, name).id
+            rows = session.execute(
+                select(ProposalRow, EvaluationRow.reward)
+                .join(
+                    EvaluationRow,
+                    (EvaluationRow.run_id == ProposalRow.run_id) & (EvaluationRow.key == ProposalRow.evaluation),
+                )
+                .where(ProposalRow.run_id == run_id, ProposalRow.batch >= since)
+                .order_by(ProposalRow.batch, ProposalRow.slot)
+            )
+            return [
+                ProposalRecord(
+                    batch=row.batch,
+                    slot=row.slot,
+                    tokens=tuple(row.tokens),
+                    evaluation=row.evaluation,
+                    is_new=row.is_new,
+                    reward=reward,
+                )
+                for row, reward in rows
+            ]
+
+    def evaluations(self, name: str, *, layers: bool = True) -> list[EvaluationRecord]:
+        """Every evaluation asked for, finished or not, in the order asked.
+
+        Args:
+            name: the run.
+            layers: whether to read each evaluation's layer records too; without them it is three times faster.
+        """
+        return self._evaluations(name, layers=layers)
+
+    def unfinished(self, name: str) -> list[EvaluationRecord]:
+        """The evaluations that have no result yet, in the order asked."""
+        return self._evaluations(name, EvaluationRow.finished_at.is_(None))
+
+    def lookup(self, name: str, keys: Sequence[str]) -> dict[str, EvaluationRecord]:
+        """Those of the evaluations with these keys that the run has asked for, by key, without layer records."""
+        found: dict[str, EvaluationRecord] = {}
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            wanted = EvaluationRow.key.in_(keys[start : start + KEYS_A_QUERY])
+            found |= {record.key: record for record in self._evaluations(name, wanted, layers=False)}
+        return found
+
+    def _evaluations(self, name: str, *where: ColumnElement[bool], layers: bool = True) -> list[EvaluationRecord]:
+        with Session(self._engine) as session:
+            rows = session.scalars(
+                select(EvaluationRow)
+                .where(EvaluationRow.run_id == _run_row(session, name).id, *where)
+                .options(*(() if layers else (defer(EvaluationRow.layers),)))
+                .order_by(EvaluationRow.number)
+            )
+            return [_evaluation_record(row, layers=layers) for row in rows]
+
+    def summary(self, name: str) -> RunSummary:
+        """Counts by outcome, the best function so far and how many batches there are."""
+        with Session(self._engine) as session:
+            run_id = _run_row(session, name).id
+            counts = session.execute(
+                select(EvaluationRow.outcome, func.count())
+                .where(EvaluationRow.run_id == run_id)
+                .group_by(EvaluationRow.outcome)
+            ).all()
+            by_outcome = {Outcome(outcome): count for outcome, count in counts if outcome is not None}
+            last = session.scalar(select(func.max(ProposalRow.batch)).where(ProposalRow.run_id == run_id))
+            last_new = session.scalar(
+                select(func.max(ProposalRow.batch)).where(ProposalRow.run_id == run_id, ProposalRow.is_new)
+            )
+            told = session.scalar(select(func.count()).select_from(BatchRow).where(BatchRow.run_id == run_id))
+            return RunSummary(
+                asked=sum(count for _, count in counts),
+                told=sum(by_outcome.values()),
+                by_outcome={outcome: by_outcome[outcome] for outcome in Outcome if outcome in by_outcome},
+                best=_best(session, run_id),
+                batches_asked=0 if last is None else last + 1,
+                batches_told=told or 0,
+                last_new_batch=-1 if last_new is None else last_new,
+            )
+
+    def controller(self, name: str) -> bytes | None:
+        """The controller's state after the last `advance`; None before the first."""
+        with Session(self._engine) as session:
+            row = session.get(ControllerRow, _run_row(session, name).id)
+            return None if row is None else row.state
+
+    # --- writers ---------------------------------------------------------------------------------------------------
+
+    def create_run(self, name: str, config: RunConfig, *, command: str, versions: Mapping[str, str]) -> RunRecord:
+        """A new run, in state `running`, that has asked for nothing yet; `RunError` where the name is taken."""
+        row = RunRow(
+            name=name,
+            state=RunState.RUNNING.value,
+            reason="",
+            config=config.model_dump(mode="json"),
+            command=command,
+            versions=dict(versions),
+            created_at=datetime.now(UTC),
+            seconds=0.0,
+            trace="",
+        )
+        try:
+            with Session(self._writer) as session, session.begin():
+                session.add(row)
+                session.flush()
+                return _run_record(row)
+        except IntegrityError as err:
+            raise RunError(f"there is a run named {name!r} already; choose another name or resume it") from err
+
+    def record(self, evaluation: Evaluation) -> bool:
+        """Stores a result; the first one of an evaluation stays for good.
+
+        Returns:
+            Whether it was stored: False for an evaluation that has its result already, or that the run never asked
+            for (a queue that outlived an older run of the same name may still deliver such).
+        """
+        with Session(self._writer) as session, session.begin():
+            changed = session.connection().execute(
+                update(EvaluationRow)
+                .where(
+                    EvaluationRow.run_id == _run_row(session, evaluation.run).id,
+                    EvaluationRow.key == evaluation.evaluation,
+                    EvaluationRow.finished_at.is_(None),
+                )
+                .values(
+                    outcome=evaluation.outcome.value,
+                    reward=evaluation.reward,
+                    result=evaluation.model_copy(update={"layers": ()}).to_json(),
+                    layers=_LAYERS.dump_json(evaluation.layers).decode(),
+                    finished_at=datetime.now(UTC),
+                )
+            )
+            return changed.rowcount == 1
+
+    def advance(self, name: str, step: Advance) -> None:
+        """Tells a batch, asks for the next and replaces the controller's state, all or nothing.
+
+        Raises:
+            RunError: another controller has told or asked the same batch.
+        """
+        try:
+            with Session(self._writer) as session, session.begin():
+                run = _run_row(session, name)
+                now = datetime.now(UTC)
+                asked = session.scalar(select(func.max(EvaluationRow.number)).where(EvaluationRow.run_id == run.id))
+                if step.told is not None:
+                    session.add(
+                        BatchRow(
+                            run_id=run.id,
+                            batch=step.told.batch,
+                            told_at=step.told.told_at,
+                            metrics=dict(step.told.metrics),
+                            digest=step.told.digest,
+                        )
+                    )
+                evaluations = [
+                    {
+                        "run_id": run.id,
+                        "number": number,
+                        "key": new.key,
+                        "tokens": list(new.tokens),
+                        "formula": new.formula,
+                        "canonical": new.canonical,
+                        "names": list(new.names),
+                        "seed": new.seed,
+                        "replicate": new.replicate,
+                        "asked_at": now,
+                    }
+                    for number, new in enumerate(step.new, start=(asked or 0) + 1)
+                ]
+                proposals = [
+                    {
+                        "run_id": run.id,
+                        "batch": batch,
+                        "slot": slot,
+                        "tokens": list(proposal.tokens),
+                        "evaluation": proposal.evaluation,
+                        "is_new": proposal.is_new,
+                    }
+                    for batch, slots in step.proposed.items()
+                    for slot, proposal in enumerate(slots)
+                ]
+                if evaluations:
+                    session.execute(insert(EvaluationRow), evaluations)
+                if proposals:
+                    session.execute(insert(ProposalRow), proposals)
+                session.execute(delete(ControllerRow).where(ControllerRow.run_id == run.id))
+                session.execute(insert(ControllerRow).values(run_id=run.id, state=step.controller))
+                run.trace, run.seconds = step.trace, step.seconds
+        except IntegrityError as err:
+            raise RunError(f"run {name!r} was advanced by another controller meanwhile; only one may drive it") from err
+
+    def set_state(self, name: str, state: RunState, reason: str = "", *, seconds: float | None = None) -> None:
+        """Says what the run is doing and why; `seconds` of search so far where they are known."""
+        with Session(self._writer) as session, session.begin():
+            row = _run_row(session, name)
+            row.state, row.reason = state.value, reason
+            if seconds is not None:
+                row.seconds = seconds
+
+    def set_config(self, name: str, config: RunConfig) -> None:
+        """Replaces the run's settings, when it is resumed with another budget."""
+        with Session(self._writer) as session, session.begin():
+            _run_row(session, name).config = config.model_dump(mode="json")
+
+
+def _run_row(session: Session, name: str) -> RunRow:
+    row = session.scalar(select(RunRow).where(RunRow.name == name))
+    if row is None:
+        known = session.scalars(select(RunRow.name).order_by(RunRow.id)).all()
+        raise RunError(f"no run named {name!r}; known: {', '.join(known) or 'none yet'}")
+    return row
+
+
+def _run_record(row: RunRow) -> RunRecord:
+    return RunRecord(
+        name=row.name,
+        state=RunState(row.state),
+        reason=row.reason,
+        config=RunConfig.parse(row.config),
+        command=row.command,
+        versions=row.versions,
+        created_at=row.created_at,
+        seconds=row.seconds,
+        trace=row.trace,
+    )
+
+
+def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
+    evaluation = None if row.result is None else Evaluation.from_json(row.result)
+    if evaluation is not None and layers and row.layers is not None:
+        evaluation = evaluation.model_copy(update={"layers": _LAYERS.validate_json(row.layers)})
+    return EvaluationRecord(
+        number=row.number,
+        key=row.key,
+        tokens=tuple(row.tokens),
+        formula=row.formula,
+        canonical=row.canonical,
+        names=tuple(row.names),
+        seed=row.seed,
+        replicate=row.replicate,
+        evaluation=evaluation,
+        asked_at=row.asked_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _best(session: Session, run_id: int) -> BestRecord | None:
+    row = session.scalar(
+        select(EvaluationRow)
+        .options(load_only(EvaluationRow.formula, EvaluationRow.canonical, EvaluationRow.names, EvaluationRow.reward))
+        .where(EvaluationRow.run_id == run_id, EvaluationRow.outcome == Outcome.TRAINED.value)
+        .order_by(EvaluationRow.reward.desc(), EvaluationRow.number)
+        .limit(1)
+    )
+    if row is None or row.reward is None:
+        return None
+    return BestRecord(
+        number=row.number, formula=row.formula, canonical=row.canonical, names=tuple(row.names), reward=row.reward
+    )
