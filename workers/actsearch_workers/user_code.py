@@ -1,0 +1,50 @@
+"""The user's own `module:function` names: imported only where the user has allowed it."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from actsearch.errors import ConfigError
+
+
+def is_user_code(name: str) -> bool:
+    """Whether a name has the form `module:function`."""
+    module, colon, function = name.partition(":")
+    return bool(colon) and function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def user_function(kind: str, name: str, *, allow_user_code: bool) -> Callable[..., Any]:
+    """The function that a user's `module:function` names.
+
+    Modules are looked up as Python always does, and then in the current folder, which a console script would
+    otherwise not search.
+
+    Args:
+        kind: what the function makes, for the error line: `child`, `dataset`.
+        name: `module:function`.
+        allow_user_code: whether this process may import the user's modules.
+
+    Raises:
+        ConfigError: user code is not allowed here, the module cannot be imported, or it has no such function.
+    """
+    if not allow_user_code:
+        raise ConfigError(f"{kind} {name!r} is user code; it is imported only with --allow-user-code")
+    module_name, _, function_name = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except ImportError as err:
+        raise ConfigError(f"{kind} {name!r}: cannot import {module_name}: {_one_line(err)}") from err
+    except AttributeError as err:
+        raise ConfigError(f"{kind} {name!r}: {_one_line(err)}") from err
+    if not callable(function):
+        raise ConfigError(f"{kind} {name!r}: {function_name} is a {type(function).__name__}, not a function")
+    return function  # type: ignore[no-any-return]
+
+
+def _one_line(err: Exception) -> str:
+    return " ".join(str(err).split())
