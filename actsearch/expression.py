@@ -123,9 +123,9 @@ class Expression:
         return str(_LatexPrinter().doprint(self.expr))
 
     def derivative(self, name: str = "x") -> "Expression":
-        """The derivative by x, or by the β of that name; at a kink, its one-sided derivatives' mean or 0."""
-        symbol = X if name == "x" else beta_symbol(name)
-        return Expression(self.expr.diff(symbol), self.initial)
+        """The derivative by x, or by the β of that name, where there is one: jumps of `sign` and `step` count as 0."""
+        slope = self.expr.diff(X if name == "x" else beta_symbol(name))
+        return Expression(slope.replace(sympy.DiracDelta, lambda *_: sympy.S.Zero), self.initial)
 
     def values(self, x: npt.ArrayLike, **betas: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """The function in float64.
