@@ -1,0 +1,195 @@
+"""The report of a run: one HTML file that asks for nothing else, and its tables and figures as files beside it.
+
+Each section below writes its own files into the folder and returns what the template shows; None stands for a table
+or a picture that this run has nothing for, and the template says why.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
+from actsearch_reports import layers, summary, tables
+from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards
+from actsearch_reports.files import write_csv, write_picture
+from actsearch_reports.formulas import mathml, trained_expression
+
+TOP_COUNT = 20
+"""Rows of the table of top functions."""
+DRAWN_COUNT = 8
+"""How many of them are drawn."""
+
+Content = dict[str, object]
+
+
+def write_report(store: Store, run: str, folder: Path) -> Path:
+    """Writes `report.html` into a folder, with PNG and SVG of its figures and CSV of its tables, and returns its path.
+
+    The same run gives the same bytes. A run without a finished evaluation gives a page whose sections say so.
+
+    Args:
+        store: where the run is.
+        run: its name.
+        folder: made if it is not there; files of an earlier report are replaced.
+
+    Raises:
+        RunError: no run has that name.
+    """
+    record, evaluations = store.run(run), store.evaluations(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        **_head(folder, record, evaluations),
+        **_rewards(folder, evaluations),
+        **_top_functions(folder, evaluations),
+        **_betas(folder, evaluations),
+        **_preactivations(folder, evaluations),
+        **_outcomes(folder, evaluations),
+        **_controller(folder, store.batches(run), store.proposals(run)),
+    }
+    path = folder / "report.html"
+    path.write_text(_environment().get_template("report.html.j2").render(content), encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("actsearch_reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = summary.percent
+    environment.filters["share"] = partial(summary.percent, digits=1)
+    environment.filters["signed"] = lambda value: f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+    environment.filters["plural"] = summary.plural
+    environment.filters["words"] = lambda name: name.replace("_", " ")
+    environment.filters["symbol"] = betas.symbol
+    environment.filters["formula"] = _formula
+    return environment
+
+
+def _formula(tokens: tuple[str, ...]) -> Markup:
+    return Markup(mathml(trained_expression(tokens)))  # noqa: S704  (sympy's tree, its text escaped)
+
+
+def _head(folder: Path, run: RunRecord, records: Sequence[EvaluationRecord]) -> Content:
+    facts = summary.facts(run, records)
+    config, versions = summary.config_rows(run.config), summary.version_rows(run.versions)
+    for name, rows in (("run", facts), ("config", config), ("versions", versions)):
+        write_csv(folder / f"{name}.csv", summary.Fact, rows)
+    write_csv(folder / "evaluations.csv", tables.EvaluationRow, tables.evaluation_rows(records))
+    return {
+        "run": run,
+        "sentence": summary.sentence(run.config),
+        "facts": facts,
+        "config": config,
+        "versions": versions,
+        "asked": len(records),
+    }
+
+
+def _rewards(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
+    rows = tables.reward_rows(records)
+    write_csv(folder / "rewards.csv", tables.RewardRow, rows)
+    if not rows:
+        return {"rewards": None}
+    best = rows[-1].best
+    alt = f"Validation accuracy of {summary.plural(len(rows), 'evaluation')} in the order asked, " + (
+        f"with a line for the best so far, which ends at {summary.percent(best)}."
+        if best is not None
+        else "none of which trained."
+    )
+    return {"rewards": write_picture(folder, "rewards", alt, partial(rewards.draw, rows))}
+
+
+def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
+    top, sightings = tables.top_functions(records, TOP_COUNT), tables.sightings(records)
+    write_csv(folder / "top_functions.csv", tables.TopRow, top)
+    write_csv(folder / "sightings.csv", tables.SightingRow, sightings)
+    content: Content = {
+        "top": top,
+        "sightings": sightings,
+        "trained": len(tables.ranked(records)),
+        "drawn": None,
+        "drawn_count": DRAWN_COUNT,
+    }
+    if top:
+        curves = [functions.Curve(trained_expression(row.tokens), _label(row), row.betas) for row in top[:DRAWN_COUNT]]
+        alt = "Graphs of f and its derivative from -5 to 5 for: " + "; ".join(
+            f"{row.rank}. {row.canonical}, {summary.percent(row.val_accuracy)}" for row in top[:DRAWN_COUNT]
+        )
+        content["drawn"] = write_picture(folder, "top_functions", alt, partial(functions.draw, curves))
+    return content
+
+
+def _label(row: tables.TopRow) -> str:
+    return " · ".join([str(row.rank), summary.percent(row.val_accuracy), *row.names])
+
+
+def _betas(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
+    best = next(((r, e) for r, e, _ in tables.ranked(records) if layers.beta_names(e.layers)), None)
+    found: Sequence[layers.BetaRow] = []
+    summaries: Sequence[layers.BetaSummary] = []
+    content: Content = {"beta_function": best and best[0], "betas": None}
+    if best:
+        record, evaluation = best
+        initial = trained_expression(record.tokens).initial
+        found, summaries = layers.beta_rows(evaluation.layers), layers.beta_summaries(evaluation.layers, initial)
+        overall = [row for row in summaries if row.layer == layers.ALL_LAYERS]
+        alt = f"Trained β of {record.canonical}, over all layers and by layer. " + " ".join(
+            f"{betas.symbol(row.beta)} began at {row.initial:g} and ended with mean {row.mean:.3f}, "
+            f"from {row.minimum:.3f} to {row.maximum:.3f}."
+            for row in overall
+        )
+        content["betas"] = write_picture(folder, "betas", alt, partial(betas.draw, evaluation.layers, initial))
+    write_csv(folder / "betas.csv", layers.BetaRow, found)
+    write_csv(folder / "beta_layers.csv", layers.BetaSummary, summaries)
+    return {**content, "beta_summaries": summaries, "quantiles": any(row.kind == "quantile" for row in found)}
+
+
+def _preactivations(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
+    ranked = tables.ranked(records)
+    record, evaluation = (ranked[0][0], ranked[0][1]) if ranked else (None, None)
+    counted = layers.with_histogram(evaluation.layers) if evaluation else []
+    rows = layers.preactivation_rows(counted)
+    write_csv(folder / "preactivations.csv", layers.PreActivationRow, rows)
+    write_csv(folder / "preactivation_bins.csv", layers.HistogramRow, layers.histogram_rows(counted))
+    content: Content = {"best": record, "preactivation_rows": rows, "preactivations": None}
+    if rows and record:
+        alt = (
+            f"Histograms of what the activations received in the child trained with {record.canonical}: "
+            f"{summary.percent(rows[0].negative, 1)} of all pre-activations are negative, "
+            f"their median is {rows[0].median:.2f}."
+        )
+        content["preactivations"] = write_picture(folder, "preactivations", alt, partial(preactivations.draw, counted))
+    return content
+
+
+def _outcomes(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
+    rows = tables.outcome_rows(records)
+    write_csv(folder / "outcomes.csv", tables.OutcomeRow, rows)
+    content: Content = {"outcome_rows": rows, "outcomes": None}
+    if rows:
+        count = sum(row.count for row in rows)
+        alt = f"Outcomes of {summary.plural(count, 'evaluation')}; the table below has the counts."
+        content["outcomes"] = write_picture(folder, "outcomes", alt, partial(outcomes.draw, rows))
+    return content
+
+
+def _controller(folder: Path, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> Content:
+    rows = tables.batch_rows(batches, proposals)
+    write_csv(folder / "batches.csv", tables.BatchRow, rows)
+    rewards_told = [row.mean_reward for row in rows if row.mean_reward is not None]
+    content: Content = {"batch_rows": rows, "measured": any(row.metrics for row in rows), "controller": None}
+    if rewards_told:
+        alt = (
+            f"Measures of the controller over {summary.plural(len(rows), 'batch', 'batches')}; "
+            f"the mean reward of a batch went from {summary.percent(rewards_told[0])} "
+            f"to {summary.percent(rewards_told[-1])}."
+        )
+        content["controller"] = write_picture(folder, "controller", alt, partial(controller.draw, rows))
+    return content

@@ -1,0 +1,252 @@
+"""Tables of a run: pure functions from the store's records to rows, one frozen dataclass a table.
+
+Accuracies and rewards are fractions in 0–1; only the page prints percent. Rows are plain values, so that the page,
+the CSV files and the command line's own tables read the same ones.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actsearch.evaluation import Evaluation, Outcome
+from actsearch.identity import is_strict_swish, is_swish_family
+from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord
+from actsearch_reports.formulas import trained_expression
+from actsearch_reports.layers import mean_betas
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One evaluation as it was asked; what the training gave is empty or None until it has finished."""
+
+    number: int
+    evaluation: str
+    formula: str
+    canonical: str
+    names: tuple[str, ...]
+    tokens: tuple[str, ...]
+    outcome: str
+    reason: str
+    reward: float | None
+    val_accuracy: float | None
+    val_loss: float | None
+    seed: int
+    replicate: int
+    steps: int | None
+    gain: float | None
+    parameters: int | None
+    seconds: float | None
+    seconds_per_step: float | None
+
+
+@dataclass(frozen=True)
+class TopRow:
+    """One of the best functions; `betas` are trained means over all channels of all layers."""
+
+    rank: int
+    number: int
+    evaluation: str
+    formula: str
+    canonical: str
+    names: tuple[str, ...]
+    tokens: tuple[str, ...]
+    val_accuracy: float
+    seed: int
+    steps: int
+    gain: float
+    betas: dict[str, float]
+    seconds_per_step: float | None
+
+
+@dataclass(frozen=True)
+class RewardRow:
+    """One finished evaluation on the way of the search; `best` is the highest accuracy up to and including it."""
+
+    number: int
+    outcome: Outcome
+    reward: float
+    best: float | None
+
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """Evaluations that ended alike; numbers that differ between their reasons are written as `…`."""
+
+    outcome: Outcome
+    reason: str
+    count: int
+    share: float
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One batch of proposals; what it was told is None or empty until then."""
+
+    batch: int
+    proposals: int
+    new: int
+    new_share: float
+    mean_reward: float | None
+    best_reward: float | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SightingRow:
+    """Whether the search met a function it is known for; evaluation numbers, rank among the trained."""
+
+    name: str
+    functions: int
+    first_number: int | None
+    best_formula: str
+    best_rank: int | None
+    val_accuracy: float | None
+
+
+def finished(records: Sequence[EvaluationRecord]) -> list[tuple[EvaluationRecord, Evaluation]]:
+    """Records that have their evaluation, with it, in the order asked."""
+    return [(r, r.evaluation) for r in records if r.evaluation is not None]
+
+
+def ranked(records: Sequence[EvaluationRecord]) -> list[tuple[EvaluationRecord, Evaluation, float]]:
+    """The trained evaluations with their validation accuracy, best first; ties in the order asked."""
+    trained = [
+        (record, evaluation, evaluation.val_accuracy)
+        for record, evaluation in finished(records)
+        if evaluation.outcome is Outcome.TRAINED and evaluation.val_accuracy is not None
+    ]
+    return sorted(trained, key=lambda entry: (-entry[2], entry[0].number))
+
+
+def evaluation_rows(records: Sequence[EvaluationRecord]) -> list[EvaluationRow]:
+    """Every evaluation in the order asked, the unfinished ones too."""
+    return [_evaluation_row(record) for record in records]
+
+
+def _evaluation_row(record: EvaluationRecord) -> EvaluationRow:
+    done = record.evaluation
+    return EvaluationRow(
+        number=record.number,
+        evaluation=record.key,
+        formula=record.formula,
+        canonical=record.canonical,
+        names=record.names,
+        tokens=record.tokens,
+        outcome=done.outcome.value if done else "",
+        reason=done.reason if done else "",
+        reward=done.reward if done else None,
+        val_accuracy=done.val_accuracy if done else None,
+        val_loss=done.val_loss if done else None,
+        seed=record.seed,
+        replicate=record.replicate,
+        steps=done.steps if done else None,
+        gain=done.gain if done else None,
+        parameters=done.parameters if done else None,
+        seconds=done.seconds if done else None,
+        seconds_per_step=done.seconds_per_step if done else None,
+    )
+
+
+def top_functions(records: Sequence[EvaluationRecord], count: int = 20) -> list[TopRow]:
+    """The `count` trained functions of highest validation accuracy, one seed each: a table of luck until finals."""
+    return [
+        TopRow(
+            rank=rank,
+            number=record.number,
+            evaluation=record.key,
+            formula=record.formula,
+            canonical=record.canonical,
+            names=record.names,
+            tokens=record.tokens,
+            val_accuracy=accuracy,
+            seed=record.seed,
+            steps=evaluation.steps,
+            gain=evaluation.gain,
+            betas=mean_betas(evaluation.layers),
+            seconds_per_step=evaluation.seconds_per_step,
+        )
+        for rank, (record, evaluation, accuracy) in enumerate(ranked(records)[:count], start=1)
+    ]
+
+
+def reward_rows(records: Sequence[EvaluationRecord]) -> list[RewardRow]:
+    """The finished evaluations in the order asked, each with the best accuracy so far."""
+    rows = []
+    best: float | None = None
+    for record, evaluation in finished(records):
+        if evaluation.outcome is Outcome.TRAINED:
+            best = evaluation.reward if best is None else max(best, evaluation.reward)
+        rows.append(RewardRow(record.number, evaluation.outcome, evaluation.reward, best))
+    return rows
+
+
+_NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?", re.IGNORECASE)
+
+
+def outcome_rows(records: Sequence[EvaluationRecord], examples: int = 3) -> list[OutcomeRow]:
+    """Finished evaluations by outcome and reason: outcomes in the order of `Outcome`, frequent reasons first.
+
+    Args:
+        records: the run's evaluations.
+        examples: formulas to show in each row, the first ones asked.
+    """
+    done = finished(records)
+    groups: dict[tuple[Outcome, str], list[tuple[EvaluationRecord, Evaluation]]] = defaultdict(list)
+    for record, evaluation in done:
+        groups[evaluation.outcome, _NUMBER.sub("…", evaluation.reason)].append((record, evaluation))
+    rows = []
+    for (outcome, pattern), members in groups.items():
+        reasons = {evaluation.reason for _, evaluation in members}
+        rows.append(
+            OutcomeRow(
+                outcome=outcome,
+                reason=reasons.pop() if len(reasons) == 1 else pattern,
+                count=len(members),
+                share=len(members) / len(done),
+                examples=tuple(record.formula for record, _ in members[:examples]),
+            )
+        )
+    order = list(Outcome)
+    return sorted(rows, key=lambda row: (order.index(row.outcome), -row.count, row.reason))
+
+
+def batch_rows(batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> list[BatchRow]:
+    """Every proposed batch in order: the share of new functions; rewards and metrics once it was told."""
+    metrics = {record.batch: record.metrics for record in batches}
+    slots: dict[int, list[ProposalRecord]] = defaultdict(list)
+    for proposal in proposals:
+        slots[proposal.batch].append(proposal)
+    rows = []
+    for batch, members in sorted(slots.items()):
+        # A batch in flight may have some rewards already; their mean would say nothing about the batch.
+        rewards = [p.reward for p in members if p.reward is not None and batch in metrics]
+        new = sum(p.is_new for p in members)
+        rows.append(
+            BatchRow(
+                batch=batch,
+                proposals=len(members),
+                new=new,
+                new_share=new / len(members),
+                mean_reward=sum(rewards) / len(rewards) if rewards else None,
+                best_reward=max(rewards, default=None),
+                metrics=dict(metrics.get(batch, {})),
+            )
+        )
+    return rows
+
+
+def sightings(records: Sequence[EvaluationRecord]) -> list[SightingRow]:
+    """What became of Swish: its family a·x·σ(b·x), and strict Swish with a trainable β inside σ."""
+    # Every member of the family holds σ; asking only those keeps sympy out of the other thousands.
+    expressions = {r.number: trained_expression(r.tokens) for r in records if "sigmoid" in r.canonical}
+    ranks = {record.number: (rank, accuracy) for rank, (record, _, accuracy) in enumerate(ranked(records), start=1)}
+    rows = []
+    for name, belongs in (("Swish family", is_swish_family), ("Strict Swish", is_strict_swish)):
+        members = [r for r in records if r.number in expressions and belongs(expressions[r.number])]
+        best = min((r for r in members if r.number in ranks), key=lambda r: ranks[r.number], default=None)
+        rank, accuracy = ranks[best.number] if best else (None, None)
+        first = min((r.number for r in members), default=None)
+        rows.append(SightingRow(name, len(members), first, best.formula if best else "", rank, accuracy))
+    return rows
