@@ -1,0 +1,42 @@
+"""Real servers and real worker processes."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from actsearch_workers.connection import connect
+from actsearch_workers.pool import LocalWorkers
+from actsearch_workers.server import LocalServer
+
+WorkerStarter = Callable[..., LocalWorkers]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalServer]:
+    with LocalServer(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server: LocalServer) -> Iterator[redis.Redis]:
+    client = connect(server.address)
+    assert client.dbsize() == 0, "a test wants a server of its own"
+    yield client
+    client.close()
+
+
+def fake_workers(server: LocalServer, logs: Path, *names: str) -> LocalWorkers:
+    """Worker processes with the fake training; a context manager."""
+    command = [sys.executable, "-m", "tests.integration.fake_worker", server.address.url]
+    return LocalWorkers([[*command, name] for name in names], logs, {"PYTHONPATH": str(Path(__file__).parents[2])})
+
+
+@pytest.fixture
+def start_workers(server: LocalServer, tmp_path: Path) -> Iterator[WorkerStarter]:
+    """Start worker processes with the fake training, by name; they stop with the test."""
+    with ExitStack() as running:
+        yield lambda *names: running.enter_context(fake_workers(server, tmp_path / "logs", *names))

@@ -1,0 +1,162 @@
+"""Where the Redis-compatible server is, how its password gets to us, and how to reach it.
+
+A password never stands on a command line (every user of the machine sees those), in a log or in an error: it
+comes from a file or from a variable, and every text made here shows `***` in its place.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from actsearch.errors import ConfigError, ServerUnreachableError
+
+URL_VARIABLE = "ACTSEARCH_REDIS_URL"
+PASSWORD_FILE_VARIABLE = "ACTSEARCH_REDIS_PASSWORD_FILE"  # noqa: S105  (a variable's name)
+
+GIVE_UP_SECONDS = 10.0
+"""How long a server that was never reached is tried for."""
+RECONNECTS = 25
+"""Attempts of one command on a server that was reached before: with the back-off below, about a minute."""
+_SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server's URL and its password. As text it is the URL without any password."""
+
+    url: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return redacted(self.url)
+
+
+def find_address(
+    url_option: str | None, password_file_option: Path | None, environment: Mapping[str, str]
+) -> Address | None:
+    """The server's address from options and environment; None where neither names one.
+
+    Args:
+        url_option: `--redis-url`; wins over ACTSEARCH_REDIS_URL, and must not hold a password.
+        password_file_option: `--redis-password-file`; wins over ACTSEARCH_REDIS_PASSWORD_FILE.
+        environment: the process's environment, read by the caller, an entry point.
+
+    Raises:
+        ConfigError: a password on the command line, two passwords, a URL or a file that cannot be read.
+    """
+    url = url_option or environment.get(URL_VARIABLE) or None
+    if url is None:
+        return None
+    source = "--redis-url" if url_option else URL_VARIABLE
+    holds_password = _holds_password(_split(url, source))
+    if url_option and holds_password:
+        raise ConfigError(
+            f"--redis-url = '{redacted(url)}': a command line shows its password to every user of the machine; "
+            f"give it by --redis-password-file, {PASSWORD_FILE_VARIABLE} or {URL_VARIABLE}"
+        )
+    file = password_file_option or environment.get(PASSWORD_FILE_VARIABLE) or None
+    if file is None:
+        return Address(url)
+    if holds_password:
+        raise ConfigError(f"a password stands both in {source} and in the file {file}; give one of them")
+    return Address(url, _read_password(Path(file)))
+
+
+def redacted(url: str) -> str:
+    """The URL with `***` for its password, whether that stands before the host or in the query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(not a URL)"
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        user = user.split(":")[0] + ":***"
+    query = urlencode([(k, "***" if "password" in k else v) for k, v in parse_qsl(parts.query)], safe="*/")
+    return parts._replace(netloc=user + at + host, query=query).geturl()
+
+
+def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> redis.Redis:
+    """A client of a server that has answered; from then on its commands reconnect with back-off.
+
+    Args:
+        address: the server.
+        timeout_seconds: how long to wait for the first answer, also while the server reads its file.
+
+    Raises:
+        ServerUnreachableError: nobody answers in time, or the password is wrong.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    probe = _client(address, Retry(NoBackoff(), 0), connect_seconds=max(0.1, min(5.0, timeout_seconds)))
+    pause = 0.02
+    while True:
+        try:
+            probe.ping()
+            break
+        except redis.exceptions.AuthenticationError as err:
+            hint = (
+                "wrong password" if address.password or _holds_password(urlsplit(address.url)) else "no password given"
+            )
+            raise ServerUnreachableError(f"{address} refuses us ({hint}): {_first_line(err)}") from None
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
+            if time.monotonic() + pause > deadline:
+                raise ServerUnreachableError(
+                    f"no Redis-compatible server answers at {address} within {timeout_seconds:g} s: {_first_line(err)}"
+                ) from None
+        except redis.exceptions.ResponseError as err:
+            raise ServerUnreachableError(f"{address} answers, but not as a Redis would: {_first_line(err)}") from None
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+    probe.close()
+    return _client(address, Retry(ExponentialWithJitterBackoff(cap=5.0, base=0.1), RECONNECTS), connect_seconds=5.0)
+
+
+def _client(address: Address, retry: Retry, connect_seconds: float) -> redis.Redis:
+    options = {} if address.password is None else {"password": address.password}
+    try:
+        return redis.Redis.from_url(
+            address.url,
+            retry=retry,
+            socket_connect_timeout=connect_seconds,
+            socket_timeout=30.0,
+            health_check_interval=30,
+            **options,
+        )
+    except ValueError as err:
+        raise ConfigError(f"{address} is not the URL of a Redis server: {_first_line(err)}") from None
+
+
+def _split(url: str, source: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(f"{source} is not a URL; right would be redis://HOST:PORT/0") from None
+    if parts.scheme not in _SCHEMES:
+        raise ConfigError(
+            f"{source} = '{redacted(url)}': a Redis URL starts with redis://, rediss:// or unix://, "
+            "as in redis://HOST:6379/0"
+        )
+    return parts
+
+
+def _holds_password(parts: SplitResult) -> bool:
+    return bool(parts.password) or any("password" in key for key, _ in parse_qsl(parts.query))
+
+
+def _read_password(file: Path) -> str:
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"cannot read the Redis password file {file}: {err.__class__.__name__}") from err
+    if not password:
+        raise ConfigError(f"the Redis password file {file} is empty")
+    return password
+
+
+def _first_line(err: Exception) -> str:
+    return str(err).strip().partition("\n")[0] or err.__class__.__name__

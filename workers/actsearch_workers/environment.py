@@ -1,0 +1,117 @@
+"""What a worker runs on: which device it trains with, and what of the machine its numbers depend on.
+
+The same job gives the same bits only on one CPU type, torch build and thread count. The fingerprint names what
+matters, so that results of unlike machines are never compared bit by bit.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import redis
+
+from actsearch.errors import ConfigError
+
+PROCESS_ENVIRONMENT = {
+    # One thread: sums keep their order, and OpenMP has no pool that a fork would break (pytorch#17199).
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Asks the driver's library about GPUs in place of the CUDA runtime, which no fork survives (pytorch#83973).
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+}
+"""What a worker's environment must hold before torch is imported."""
+
+GPU_CLAIM_SECONDS = 30
+"""How long a GPU stays taken after its worker's last heartbeat."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The parts of machine and libraries that decide a training's last bits."""
+
+    torch: str
+    numpy: str
+    device: str
+    """GPU name, or CPU model with the instruction set that torch uses."""
+
+    @property
+    def fingerprint(self) -> str:
+        """8 hex digits, the same exactly where all parts are the same."""
+        return hashlib.sha256("\n".join((self.torch, self.numpy, self.device)).encode()).hexdigest()[:8]
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint}: torch {self.torch}, numpy {self.numpy}, {self.device}"
+
+
+@cache
+def environment(device: str) -> Environment:
+    """What a training on `device` ("cpu" or "cuda:N") runs on.
+
+    For a GPU this initialises CUDA: call it where the training runs, never in a process that will fork.
+    """
+    import numpy
+    import torch
+
+    if torch.device(device).type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{_cpu_model()} {torch.backends.cpu.get_cpu_capability()}"
+    return Environment(torch=str(torch.__version__), numpy=numpy.__version__, device=hardware)
+
+
+def choose_device(wanted: str, owner: str, connection: redis.Redis) -> str:
+    """The device to train on: "cpu" or "cuda:N", found without initialising CUDA.
+
+    `auto` is a GPU where there is one. Where there are several, workers of one machine share them out through
+    the server, so that each gets its own as long as there are enough.
+
+    Args:
+        wanted: `auto`, `cpu` or `cuda:N`.
+        owner: the worker's name.
+        connection: the server that the worker serves.
+
+    Raises:
+        ConfigError: anything else, or a GPU that is not here.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if wanted == "auto":
+        return f"cuda:{_claim_gpu(gpus, owner, connection)}" if gpus else "cpu"
+    if wanted == "cpu":
+        return wanted
+    number = re.fullmatch(r"cuda:(\d+)", wanted)
+    if number is None:
+        raise ConfigError(f"--device = '{wanted}': right would be auto, cpu or cuda:0")
+    if int(number[1]) >= gpus:
+        here = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no CUDA device"
+        raise ConfigError(f"--device = '{wanted}': this machine has {here}")
+    return wanted
+
+
+def hold_gpu(device: str, owner: str, connection: redis.Redis) -> None:
+    """Keep the claim on a GPU for another while; nothing for a CPU."""
+    if device.startswith("cuda:"):
+        connection.set(_gpu_key(int(device[5:])), owner, ex=GPU_CLAIM_SECONDS)
+
+
+def _claim_gpu(gpus: int, owner: str, connection: redis.Redis) -> int:
+    for gpu in range(gpus):
+        if connection.set(_gpu_key(gpu), owner, nx=True, ex=GPU_CLAIM_SECONDS):
+            return gpu
+    # More workers than GPUs: share, in a fixed way.
+    return int(hashlib.sha256(owner.encode()).hexdigest(), 16) % gpus
+
+
+def _gpu_key(gpu: int) -> str:
+    # All containers of one machine share its boot id, and no two machines do.
+    machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"actsearch:gpu:{machine}:{gpu}"
+
+
+def _cpu_model() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1].strip() if found else "unknown CPU"

@@ -1,0 +1,191 @@
+"""What travels between a search and its workers, and the one function that a worker runs.
+
+A job goes out as RQ's hash with JSON inside, its result comes back under the run's own keys: RQ's results expire,
+and a controller may be away for days. The first result of an evaluation stands; another one says the same.
+Everything read here is taken as if somebody hostile had written it.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import redis
+import rq.job
+from pydantic import Field
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.serializers import JSONSerializer
+
+from actsearch.config import Settings
+from actsearch.errors import ConfigError
+from actsearch.evaluation import MAX_BYTES, Evaluation, Job
+from actsearch_workers.environment import environment
+
+QUEUE = "actsearch"
+"""Name of the RQ queue that every worker serves."""
+FUNCTION = "actsearch_workers.jobs.evaluate"
+"""The only function that a job may name."""
+FINISHED_JOB_SECONDS = 60
+"""How long RQ keeps a job's hash after its end; the result is under our own key, and stays."""
+MAX_ERROR = 500
+"""Characters of an error that travel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """What a worker brings to every job; none of it comes from the wire."""
+
+    name: str
+    device: str
+    """"cpu" or "cuda:N"."""
+    data_dir: Path
+    allow_user_code: bool = False
+    """Whether jobs may name the user's own `module:function`, which runs with this worker's rights."""
+
+
+WORKER: ContextVar[WorkerSettings] = ContextVar("worker")
+"""The worker that this process is; set once, by the entry point that makes it one."""
+
+
+class Notice(Settings):
+    """A line in a run's inbox: the evaluation has a result, or an attempt at it failed."""
+
+    evaluation: str = Field(max_length=64)
+    attempt: int = 0
+    error: str = Field("", max_length=MAX_ERROR)
+    """What went wrong; empty for a result."""
+    hopeless: bool = False
+    """Whether another attempt would fail in the same way."""
+
+
+def results_key(run: str) -> str:
+    """Hash of evaluation to the JSON of its Evaluation; each stays until the store has it."""
+    return f"actsearch:results:{run}"
+
+
+def inbox_key(run: str) -> str:
+    """List of Notices, by which the controller wakes up. Losing one costs seconds, never a result."""
+    return f"actsearch:inbox:{run}"
+
+
+def attempts_key(run: str) -> str:
+    """Hash of evaluation to the number of attempts that failed."""
+    return f"actsearch:attempts:{run}"
+
+
+def lease_key(job_id: str) -> str:
+    """String with the worker's name; lives while that worker says that it holds the job."""
+    return f"actsearch:lease:{job_id}"
+
+
+def job_id(run: str, evaluation: str, attempt: int) -> str:
+    """RQ's id of one attempt: letters, digits and dashes, the same whoever asks."""
+    digest = hashlib.sha256(json.dumps([run, evaluation]).encode()).hexdigest()[:32]
+    return f"{digest}-{attempt}"
+
+
+def evaluate(job: dict[str, Any]) -> dict[str, Any]:
+    """Train the child that a job describes: JSON of a Job in, JSON of an Evaluation out.
+
+    Raises:
+        CallerError: a job that no attempt can run: not a Job, an unknown name, data that is not here.
+    """
+    return run_job(Job.from_json(json.dumps(job)), WORKER.get()).model_dump(mode="json")
+
+
+def run_job(job: Job, worker: WorkerSettings) -> Evaluation:
+    """The evaluation of a job in this process, with the worker and its environment written in."""
+    import torch
+
+    from actsearch_workers import training  # pulls in torch and timm, which a controller does without
+
+    evaluation: Evaluation = training.train(
+        job, device=torch.device(worker.device), data_dir=worker.data_dir, allow_user_code=worker.allow_user_code
+    )
+    return evaluation.model_copy(update={"worker": worker.name, "environment": str(environment(worker.device))})
+
+
+def publish(connection: redis.Redis, evaluation: Evaluation) -> None:
+    """Put a result under its run, unless there is one, and wake the controller up."""
+    text = evaluation.to_json()
+    if len(text.encode()) > MAX_BYTES:
+        raise ConfigError(f"an Evaluation has at most {MAX_BYTES} bytes, that of {evaluation.evaluation} {len(text)}")
+    with connection.pipeline(transaction=True) as pipe:
+        pipe.hsetnx(results_key(evaluation.run), evaluation.evaluation, text)
+        pipe.rpush(inbox_key(evaluation.run), Notice(evaluation=evaluation.evaluation).model_dump_json())
+        pipe.execute()
+
+
+class AllowedJob(rq.job.Job):
+    """An RQ job that can only be `evaluate`, whatever its hash in Redis says.
+
+    RQ imports by name the function and three callbacks, fetches URLs (webhooks) and decompresses without limit;
+    a hash that asks for any of it is treated as if it were not there, and the worker goes on.
+    """
+
+    @property
+    def func(self) -> Any:
+        if self.func_name != FUNCTION or self.instance is not None:
+            raise ConfigError(f"a job may only call {FUNCTION}, not {str(self.func_name)[:80]!r}")
+        return evaluate
+
+    @classmethod
+    def fetch(cls, id: str, connection: redis.Redis | None = None, serializer: Any = None) -> Self:  # noqa: A002
+        try:
+            return cast(Self, super().fetch(id, connection=connection, serializer=serializer))
+        except NoSuchJobError:
+            raise
+        # RQ's worker quits on any other error here: one malformed hash would take down every worker in turn.
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, redis.exceptions.ResponseError) as err:
+            raise NoSuchJobError(f"not one of our jobs: {id[:80]!r}") from err
+
+    def restore(self, raw_data: Mapping[bytes, bytes]) -> Any:
+        for field in _FOREIGN_FIELDS:
+            if raw_data.get(field):
+                raise NoSuchJobError(f"job {self.id} has {field.decode()}, which none of ours has")
+        unpacked = zlib.decompressobj()
+        try:
+            unpacked.decompress(raw_data.get(b"data", b""), 2 * MAX_BYTES)
+        except zlib.error as err:
+            raise NoSuchJobError(f"the data of job {self.id} is not compressed") from err
+        if unpacked.unconsumed_tail or len(raw_data.get(b"meta", b"")) > MAX_BYTES:
+            raise NoSuchJobError(f"job {self.id} is larger than a job may be")
+        super().restore(raw_data)
+        if not self.timeout or self.timeout < 1:
+            raise NoSuchJobError(f"job {self.id} has no time limit")
+
+    def perform(self) -> None:
+        """Run the job and publish its result under its run; RQ itself keeps none."""
+        publish(self.connection, Evaluation.from_json(json.dumps(super().perform())))
+
+    def notice(self, error: str, *, hopeless: bool = False) -> None:
+        """Tell the run that this attempt failed; nothing for a job that names no run."""
+        try:
+            payload = self.args[0]
+            run, evaluation = payload["run"], payload["evaluation"]
+        except (DeserializationError, LookupError, TypeError):
+            return
+        attempt = self.id.rpartition("-")[2]
+        if isinstance(run, str) and isinstance(evaluation, str) and attempt.isdecimal():
+            text = " ".join(error.split())[:MAX_ERROR]
+            message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, hopeless=hopeless)
+            self.connection.rpush(inbox_key(run), message.model_dump_json())
+
+
+_FOREIGN_FIELDS = (
+    b"success_callback_name",
+    b"failure_callback_name",
+    b"stopped_callback_name",
+    b"webhooks",
+    b"repeats_left",
+    b"rate_limit_key",
+    b"dependency_ids",
+    b"group_id",
+)
+
+SERIALIZER = JSONSerializer
+"""RQ's default would be pickle, by which a job runs anything."""

@@ -1,0 +1,85 @@
+"""Processes that end with the one that started them.
+
+A server or a worker that outlives a killed search would go on writing into its run folder. Linux's parent-death
+signal ends it, however the parent died. The signal follows the *thread* that forked, so start these from a thread
+that lives as long as its process: the main one.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+# Looked up once, here: between fork and exec a child should find everything ready.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def die_with_parent(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send `number` to this process when its parent ends; called in the child.
+
+    Args:
+        parent: the parent's process id. A child that finds another one is already an orphan, and exits.
+        number: the signal.
+    """
+    _prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    log: Path,
+    death_signal: signal.Signals,
+    environment: Mapping[str, str] | None = None,
+    keep_open: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a process that dies with this one, in a process group of its own.
+
+    The group keeps a terminal's Ctrl-C away from it: the parent decides when it stops.
+
+    Args:
+        command: program and arguments. Never a password: `ps` shows them.
+        log: file that its output is appended to; its folder exists.
+        death_signal: what it gets when this process dies.
+        environment: variables on top of this process's own.
+        keep_open: file descriptors that it inherits.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603  (our own command lines)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            process_group=0,
+            pass_fds=keep_open,
+            preexec_fn=partial(die_with_parent, os.getpid(), death_signal),
+        )
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> None:
+    """SIGTERM to all, then SIGKILL to those still there when the grace, which they share, is over."""
+    for process in processes:
+        process.terminate()
+    waiting = list(processes)
+    for process in waiting:
+        try:
+            process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            grace_seconds = 0
+            process.kill()
+            process.wait()
+
+
+def last_line(log: Path) -> str:
+    """The last line that says something in a log, at most 300 characters; "(empty log)" without one."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8192))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    return next((line[:300] for line in reversed(lines) if line), "(empty log)")

