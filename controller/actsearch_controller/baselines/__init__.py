@@ -1,0 +1,1 @@
+"""Proposers that every learned controller is compared with, behind the same port."""

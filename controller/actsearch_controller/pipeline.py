@@ -1,0 +1,300 @@
+"""The fixed-lag pipeline: a search as a value that is asked for jobs and told evaluations, in any order.
+
+Batch n is proposed by the controller that has been told batches 0 … n - lag, and a batch is told only when all its
+results are there, in slot order. So neither the number of workers nor the order in which they finish decides
+anything, and at most lag x batch evaluations are in flight. Every step is one transaction of the store: a process
+killed anywhere goes on from the last one, with nothing lost and nothing asked twice.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
+
+from actsearch.evaluation import Evaluation, Job, Outcome, child_seed, evaluation_key
+from actsearch.expression import expression_of
+from actsearch.formula import Formula
+from actsearch.identity import canonical_text, names
+from actsearch.space import Space
+from actsearch.store import (
+    Advance,
+    BatchRecord,
+    BestRecord,
+    EvaluationRecord,
+    NewEvaluation,
+    NewProposal,
+    ProposalRecord,
+    Store,
+)
+from actsearch_controller.controllers import build_controller
+from actsearch_controller.ports import Proposer
+from actsearch_controller.progress import Progress
+from actsearch_controller.trace import TracedSlot, digest, extend
+
+EXHAUSTED_AFTER = 20
+"""Batches in a row without a new function after which the controller is said to have nothing left to propose."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch asked for and not yet told: the tokens of its slots, and the key of each slot's evaluation."""
+
+    number: int
+    slots: tuple[tuple[tuple[str, ...], str], ...]
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for _, key in self.slots]
+
+
+class Search:
+    """One run, driven by whoever asks it for jobs and tells it evaluations::
+
+        search = Search(store, "first")
+        while not search.is_done:
+            for job in search.ask():
+                search.tell([train(job)])
+
+    Made anew from the store it goes on where the run was; after an exception from it, do just that.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        proposer: Proposer | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """The search of a run in the store.
+
+        Args:
+            store: where everything stands that must not be lost.
+            run: the run's name; `Store.create_run` makes one.
+            proposer: a fresh controller; None builds the one that the run's settings name.
+            clock: seconds from any origin, for the limit in minutes.
+        """
+        record = store.run(run)
+        self.run = run
+        self.config = record.config
+        self._store = store
+        self._proposer = proposer or build_controller(self.config, Space(self.config.space))
+        state = store.controller(run)
+        if state is not None:
+            self._proposer.restore(state)
+        self._trace = record.trace
+        self._clock = clock
+        self._started = clock()
+        self._seconds_before = record.seconds
+
+        summary = store.summary(run)
+        self._asked = summary.asked
+        self._batches_asked = summary.batches_asked
+        self._batches_told = summary.batches_told
+        self._last_new_batch = summary.last_new_batch
+        self._by_outcome = Counter(summary.by_outcome)
+        self._best = summary.best
+        self._told_before = summary.told
+        self._metrics: dict[str, float] = {}
+
+        self._in_flight = deque(_batches(store.proposals(run, since=summary.batches_told)))
+        # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
+        self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
+        self._handed_out: set[str] = set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every batch is told and no other will be proposed."""
+        return not self._in_flight and self.ending is not None
+
+    @property
+    def ending(self) -> str | None:
+        """Why nothing more is proposed, one line; None while proposals go on."""
+        return self._ending(self._asked, self._batches_asked, self._last_new_batch)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time spent searching, earlier sessions included."""
+        return self._seconds_before + self._clock() - self._started
+
+    def ask(self) -> list[Job]:
+        """The jobs that this object has not handed out yet, in the order asked; none while it waits for results.
+
+        After a resume that is every evaluation without a result: whoever runs them may know some already.
+        """
+        self._settle()
+        waiting = [r for r in self._records.values() if r.evaluation is None and r.key not in self._handed_out]
+        self._handed_out.update(record.key for record in waiting)
+        return [self._job(record) for record in sorted(waiting, key=lambda record: record.number)]
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Stores results, and tells the controller each batch that they complete.
+
+        The first result of an evaluation stays; later ones, and any that this run never asked for, change nothing.
+        """
+        for evaluation in evaluations:
+            if evaluation.run == self.run and self._store.record(evaluation):
+                self._note(evaluation)
+        self._settle()
+
+    @property
+    def progress(self) -> Progress:
+        told = self._by_outcome.total()
+        seconds = self._clock() - self._started
+        return Progress(
+            run=self.run,
+            budget=self.config.evaluations,
+            asked=self._asked,
+            told=told,
+            by_outcome=dict(self._by_outcome),
+            best=self._best,
+            in_flight=self._asked - told,
+            batch=self._batches_told,
+            seconds=self.seconds,
+            evaluations_per_minute=60 * (told - self._told_before) / seconds if seconds > 0 else 0.0,
+            metrics=self._metrics,
+        )
+
+    def _note(self, evaluation: Evaluation) -> None:
+        """Brings what is in memory up to what the store now holds."""
+        record = replace(self._records[evaluation.evaluation], evaluation=evaluation.model_copy(update={"layers": ()}))
+        self._records[record.key] = record
+        self._handed_out.discard(record.key)
+        self._by_outcome[evaluation.outcome] += 1
+        if evaluation.outcome is Outcome.TRAINED:
+            found = BestRecord(
+                number=record.number,
+                formula=record.formula,
+                canonical=record.canonical,
+                names=record.names,
+                reward=evaluation.reward,
+            )
+            if self._best is None or (-found.reward, found.number) < (-self._best.reward, self._best.number):
+                self._best = found
+
+    def _settle(self) -> None:
+        """Tells every batch whose turn it is and whose results are there; keeps `lag` batches in flight."""
+        if len(self._in_flight) < self.config.lag and self.ending is None:
+            self._advance(None)
+        while self._in_flight and self._is_complete(self._in_flight[0]):
+            self._advance(self._in_flight.popleft())
+
+    def _is_complete(self, batch: _Batch) -> bool:
+        return all(self._records[key].evaluation is not None for key in batch.keys)
+
+    def _advance(self, told: _Batch | None) -> None:
+        """One step: tell a batch (none at the start), propose what the lag allows, store all of it at once."""
+        slots = [] if told is None else [self._traced(tokens, key) for tokens, key in told.slots]
+        if told is not None:
+            formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
+            self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
+        proposed, new = self._propose()
+        state = self._proposer.state()
+        batch = None
+        if told is not None:
+            batch = BatchRecord(
+                batch=told.number, told_at=datetime.now(UTC), metrics=self._metrics, digest=digest(state)
+            )
+            self._trace = extend(self._trace, told.number, slots, batch.digest)
+        self._store.advance(
+            self.run,
+            Advance(
+                told=batch,
+                proposed=proposed,
+                new=tuple(new),
+                controller=state,
+                trace=self._trace,
+                seconds=self.seconds,
+            ),
+        )
+        self._batches_told += told is not None
+        self._accept(proposed, len(new))
+
+    def _propose(self) -> tuple[dict[int, tuple[NewProposal, ...]], list[NewEvaluation]]:
+        """Asks the controller for as many batches as the lag allows; the one that reaches the budget is cut there."""
+        proposed: dict[int, tuple[NewProposal, ...]] = {}
+        new: dict[str, NewEvaluation] = {}
+        last_new = self._last_new_batch
+        while len(self._in_flight) + len(proposed) < self.config.lag:
+            number = self._batches_asked + len(proposed)
+            if self._ending(self._asked + len(new), number, last_new) is not None:
+                break
+            candidates = [self._candidate(formula) for formula in self._proposer.ask(self.config.batch)]
+            known = self._store.lookup(self.run, sorted({candidate.key for candidate in candidates})).keys() | new
+            slots = []
+            for candidate in candidates:
+                is_new = candidate.key not in known and candidate.key not in new
+                slots.append(NewProposal(tokens=candidate.tokens, evaluation=candidate.key, is_new=is_new))
+                if is_new:
+                    new[candidate.key] = candidate
+                    last_new = number
+                    if self._asked + len(new) == self.config.evaluations:
+                        break
+            proposed[number] = tuple(slots)
+        return proposed, list(new.values())
+
+    def _ending(self, asked: int, batches_asked: int, last_new_batch: int) -> str | None:
+        if asked >= self.config.evaluations:
+            return f"all {self.config.evaluations} evaluations done"
+        if batches_asked - 1 - last_new_batch >= EXHAUSTED_AFTER:
+            return f"policy exhausted: no new function in {EXHAUSTED_AFTER} batches"
+        if self.config.minutes is not None and self.seconds >= 60 * self.config.minutes:
+            return f"{self.config.minutes:g} minutes are over"
+        return None
+
+    def _accept(self, proposed: dict[int, tuple[NewProposal, ...]], new: int) -> None:
+        """Takes over what the store has accepted, and forgets evaluations that no batch in flight waits for."""
+        for number, slots in proposed.items():
+            self._in_flight.append(_Batch(number, tuple((slot.tokens, slot.evaluation) for slot in slots)))
+            if any(slot.is_new for slot in slots):
+                self._last_new_batch = number
+        self._asked += new
+        self._batches_asked += len(proposed)
+        wanted = {key for batch in self._in_flight for key in batch.keys}
+        kept = {key: record for key, record in self._records.items() if key in wanted}
+        self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
+
+    def _candidate(self, formula: Formula) -> NewEvaluation:
+        expression = expression_of(formula)
+        canonical = canonical_text(expression)
+        config = self.config
+        seed = child_seed(config.seed, canonical, replicate=0)
+        return NewEvaluation(
+            key=evaluation_key(canonical, config.child, config.recipe, config.dataset, seed),
+            tokens=formula.tokens,
+            formula=expression.text,
+            canonical=canonical,
+            names=names(expression),
+            seed=seed,
+        )
+
+    def _traced(self, tokens: tuple[str, ...], key: str) -> TracedSlot:
+        record = self._records[key]
+        assert record.evaluation is not None, "only complete batches are told"
+        return TracedSlot(
+            tokens=tokens,
+            canonical=record.canonical,
+            seed=record.seed,
+            outcome=record.evaluation.outcome.value,
+            reward=record.evaluation.reward,
+        )
+
+    def _job(self, record: EvaluationRecord) -> Job:
+        return Job(
+            run=self.run,
+            evaluation=record.key,
+            tokens=record.tokens,
+            seed=record.seed,
+            child=self.config.child,
+            recipe=self.config.recipe,
+            dataset=self.config.dataset,
+            max_operations=self.config.max_operations,
+            timeout_seconds=self.config.timeout_seconds,
+        )
+
+
+def _batches(proposals: Sequence[ProposalRecord]) -> Iterable[_Batch]:
+    for number, slots in groupby(proposals, key=lambda proposal: proposal.batch):
+        yield _Batch(number, tuple((slot.tokens, slot.evaluation) for slot in slots))

@@ -1,0 +1,181 @@
+"""Run folders: where a run's settings, store, logs and report live, and how a run is started and found.
+
+`runs/<name>/` holds config.toml (the resolved settings), store.sqlite, logs/, redis/ and report/. Light to import.
+"""
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import tomli_w
+
+import actsearch
+from actsearch.config import RunConfig
+from actsearch.errors import RunError
+from actsearch.store import Store
+
+RECORDED = ("actsearch", "torch", "timm", "torchvision", "numpy", "sympy", "rq")
+"""Distributions whose versions stand with a run."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; the run is named like it."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store.sqlite"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def redis(self) -> Path:
+        return self.path / "redis"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by the one process that drives the run; the system drops it when that process ends, however it ends.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        with (self.path / "lock").open("a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                file.seek(0)
+                raise RunError(
+                    f"run {self.name!r} is being driven by process {file.read() or '?'}; stop it first"
+                ) from err
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def create_run(
+    runs_dir: Path, name: str | None, config: RunConfig, *, command: str, store_url: str | None = None
+) -> RunFolder:
+    """A new run: its folder with the resolved settings, and its row in the store. All of it or nothing.
+
+    Args:
+        runs_dir: folder of all runs, made where it is missing.
+        name: letters, digits, `.`, `_`, `-`; None takes the first of run1, run2, … that is free.
+        config: the resolved settings.
+        command: the exact command that repeats the run.
+        store_url: database in place of the folder's own store.sqlite.
+
+    Raises:
+        RunError: a name that is taken or no folder name, or a folder that cannot be made.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise RunError(f"a run's name has 1 to 100 letters, digits, '.', '_' or '-', got {name[:60]!r}")
+    folder = _claim(runs_dir, name)
+    try:
+        folder.config.write_text(to_toml(config), encoding="utf-8")
+        for part in (folder.logs, folder.redis, folder.report):
+            part.mkdir()
+        with Store.open(store_url or folder.store) as store:
+            store.create_run(folder.name, config, command=command, versions=versions())
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def find_run(runs_dir: Path, run: str) -> RunFolder:
+    """The folder of an existing run, given its name under `runs_dir` or the folder's path.
+
+    Raises:
+        RunError: there is none; names those that exist.
+    """
+    for path in (runs_dir / run, Path(run)):
+        folder = RunFolder(path.resolve())
+        if run and folder.config.is_file():
+            return folder
+    known = [folder.name for folder in run_folders(runs_dir)]
+    raise RunError(f"no run named {run!r} in {runs_dir}; known: {', '.join(known) or 'none yet'}")
+
+
+def run_folders(runs_dir: Path) -> list[RunFolder]:
+    """Every run's folder, oldest settings first."""
+    if not runs_dir.is_dir():
+        return []
+    configs = sorted(runs_dir.glob("*/config.toml"), key=lambda path: (path.stat().st_mtime, path))
+    return [RunFolder(path.parent.resolve()) for path in configs]
+
+
+def to_toml(config: RunConfig) -> str:
+    """The settings as TOML. What is None is left out: TOML has no word for it."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def versions() -> Mapping[str, str]:
+    """Versions of Python and of the libraries that decide a run's numbers, and the git commit where there is one."""
+    found = {"python": platform.python_version()}
+    for name in RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit(Path(actsearch.__file__).parent.parent)
+    return found if commit is None else {**found, "commit": commit}
+
+
+def _claim(runs_dir: Path, name: str | None) -> RunFolder:
+    """A new, empty folder; making it is what takes the name, so that of two processes one gets it."""
+    count = 1
+    while True:
+        folder = RunFolder((runs_dir / (name or f"run{count}")).resolve())
+        try:
+            folder.path.parent.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir()
+            return folder
+        except FileExistsError as err:
+            if not runs_dir.is_dir():
+                raise RunError(f"{runs_dir} is not a folder") from err
+            if name is not None:
+                raise RunError(
+                    f"there is a run named {name!r} in {runs_dir} already; choose another or resume it"
+                ) from err
+            count += 1
+        except OSError as err:
+            raise RunError(f"cannot make the run folder {folder.path}: {err.strerror}") from err
+
+
+def _git_commit(root: Path) -> str | None:
+    """The commit of a checkout at `root`, with `-dirty` where files differ; None for an installed package."""
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    git = ["git", "-C", str(root)]
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    if commit.returncode != 0:
+        return None
+    changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)  # noqa: S603
+    return commit.stdout.strip() + ("-dirty" if changes.stdout else "")
