@@ -139,10 +139,11 @@ class Expression:
         """
         inputs = [np.asarray(x, dtype=np.float64)]
         inputs += [np.asarray(betas.get(name, value), dtype=np.float64) for name, value in self.initial.items()]
+        # One shape for all: numpy's select, as sympy prints step(x - beta), takes no mixture of scalars and arrays.
+        inputs = list(np.broadcast_arrays(*inputs))
         with np.errstate(all="ignore"):
             result = self._numpy(*inputs)
-        shape = np.broadcast_shapes(*(a.shape for a in inputs))
-        return np.array(np.broadcast_to(np.asarray(result, dtype=np.float64), shape))
+        return np.array(np.broadcast_to(np.asarray(result, dtype=np.float64), inputs[0].shape))
 
     @cached_property
     def _numpy(self) -> Callable[..., Any]:

@@ -78,6 +78,12 @@ def test_derivatives_against_differences() -> None:
         np.testing.assert_allclose(expression.derivative().values(x, beta=1.3), slope, rtol=1e-6, atol=1e-7)
 
 
+def test_a_derivative_that_steps_at_a_beta() -> None:
+    slope = read("max(beta, x, 0); beta=0.5").derivative()
+    assert slope.values([-1.0, 0.25, 0.75, 2.0]).tolist() == [0, 0, 1, 1]
+    assert slope.values([0.75, 2.0], beta=1.0).tolist() == [0, 1]
+
+
 def test_latex() -> None:
     assert read("x*sigmoid(beta*x)").latex == r"x \sigma\left(\beta x\right)"
     assert read("log(abs(x) + 1e-5)").latex == r"\log{\left(\left|{x}\right| + 10^{-5} \right)}"
