@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     LargeBinary,
@@ -43,6 +44,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  (SQLAlchemy's own way to declare it)
         datetime: UtcDateTime,
         bytes: LargeBinary,
+        float: Double,
         dict[str, Any]: JSON,
         list[str]: JSON,
     }

@@ -109,6 +109,22 @@ def create_run(
     return folder
 
 
+def change_budget(
+    folder: RunFolder, store: Store, *, evaluations: int | None = None, minutes: float | None = None
+) -> RunConfig:
+    """Gives a run another budget before it is resumed; both are totals over the run's life, None keeps what it has.
+
+    Raises:
+        ConfigError: a budget of 0 or less.
+    """
+    settings = store.run(folder.name).config.model_dump(mode="json")
+    changes = {"evaluations": evaluations, "minutes": minutes}
+    config = RunConfig.parse(settings | {key: value for key, value in changes.items() if value is not None})
+    store.set_config(folder.name, config)
+    folder.config.write_text(to_toml(config), encoding="utf-8")
+    return config
+
+
 def find_run(runs_dir: Path, run: str) -> RunFolder:
     """The folder of an existing run, given its name under `runs_dir` or the folder's path.
 

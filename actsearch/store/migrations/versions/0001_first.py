@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("command", sa.Text, nullable=False),
         sa.Column("versions", sa.JSON, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("seconds", sa.Float, nullable=False),
+        sa.Column("seconds", sa.Double, nullable=False),
         sa.Column("trace", sa.String(64), nullable=False),
     )
     op.create_table(
@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("replicate", sa.Integer, nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("outcome", sa.String(20), nullable=True),
-        sa.Column("reward", sa.Float, nullable=True),
+        sa.Column("reward", sa.Double, nullable=True),
         sa.Column("result", sa.Text, nullable=True),
         sa.Column("layers", sa.Text, nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
