@@ -11,6 +11,7 @@ import redis
 from actsearch_workers.connection import connect
 from actsearch_workers.pool import LocalWorkers
 from actsearch_workers.server import LocalServer
+from actsearch_workers.worker import LEASE_SECONDS
 
 WorkerStarter = Callable[..., LocalWorkers]
 
@@ -29,9 +30,9 @@ def connection(server: LocalServer) -> Iterator[redis.Redis]:
     client.close()
 
 
-def fake_workers(server: LocalServer, logs: Path, *names: str) -> LocalWorkers:
+def fake_workers(server: LocalServer, logs: Path, *names: str, lease_seconds: int = LEASE_SECONDS) -> LocalWorkers:
     """Worker processes with the fake training; a context manager."""
-    command = [sys.executable, "-m", "tests.integration.fake_worker", server.address.url]
+    command = [sys.executable, "-m", "tests.integration.fake_worker", server.address.url, str(lease_seconds)]
     return LocalWorkers([[*command, name] for name in names], logs, {"PYTHONPATH": str(Path(__file__).parents[2])})
 
 
@@ -39,4 +40,8 @@ def fake_workers(server: LocalServer, logs: Path, *names: str) -> LocalWorkers:
 def start_workers(server: LocalServer, tmp_path: Path) -> Iterator[WorkerStarter]:
     """Start worker processes with the fake training, by name; they stop with the test."""
     with ExitStack() as running:
-        yield lambda *names: running.enter_context(fake_workers(server, tmp_path / "logs", *names))
+
+        def start(*names: str, lease_seconds: int = LEASE_SECONDS) -> LocalWorkers:
+            return running.enter_context(fake_workers(server, tmp_path / "logs", *names, lease_seconds=lease_seconds))
+
+        yield start

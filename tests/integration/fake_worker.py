@@ -1,4 +1,4 @@
-"""A worker process with a fake training: `python -m tests.integration.fake_worker URL NAME [burst]`."""
+"""A worker process with a fake training: `python -m tests.integration.fake_worker URL LEASE_SECONDS NAME`."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,9 @@ def import_torch_only() -> None:
 
 if __name__ == "__main__":
     sys.modules["actsearch_workers.training"] = fake_training
-    actsearch_workers.training = fake_training
+    setattr(actsearch_workers, "training", fake_training)  # noqa: B010
     worker._import_for_jobs = import_torch_only
-    url, name, *burst = sys.argv[1:]
-    worker.serve(Address(url), device="cpu", name=name, data_dir=Path(), burst=bool(burst))
+    url, lease_seconds, name = sys.argv[1:]
+    worker.LEASE_SECONDS = int(lease_seconds)
+    worker.HEARTBEAT_SECONDS = min(worker.HEARTBEAT_SECONDS, worker.LEASE_SECONDS // 2)
+    worker.serve(Address(url), device="cpu", name=name, data_dir=Path())

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -68,6 +68,18 @@ def find_address(
     return Address(url, _read_password(Path(file)))
 
 
+def environment_of(address: Address) -> dict[str, str]:
+    """The variables by which a process that we start finds the server, its password among them."""
+    parts = urlsplit(address.url)
+    if address.password is not None and parts.scheme == "unix":
+        query = urlencode([*parse_qsl(parts.query), ("password", address.password)])
+        parts = parts._replace(query=query)
+    elif address.password is not None:
+        user, _, host = parts.netloc.rpartition("@")
+        parts = parts._replace(netloc=f"{user}:{quote(address.password, safe='')}@{host}")
+    return {URL_VARIABLE: parts.geturl()}
+
+
 def redacted(url: str) -> str:
     """The URL with `***` for its password, whether that stands before the host or in the query."""
     try:
@@ -78,7 +90,7 @@ def redacted(url: str) -> str:
     if ":" in user:
         user = user.split(":")[0] + ":***"
     query = urlencode([(k, "***" if "password" in k else v) for k, v in parse_qsl(parts.query)], safe="*/")
-    return parts._replace(netloc=user + at + host, query=query).geturl()
+    return f"{parts.scheme}://{user}{at}{host}{parts.path}{'?' if query else ''}{query}"
 
 
 def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> redis.Redis:
@@ -92,7 +104,7 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> re
         ServerUnreachableError: nobody answers in time, or the password is wrong.
     """
     deadline = time.monotonic() + timeout_seconds
-    probe = _client(address, Retry(NoBackoff(), 0), connect_seconds=max(0.1, min(5.0, timeout_seconds)))
+    probe = _client(address, Retry(NoBackoff(), 0), answer_seconds=max(0.1, min(5.0, timeout_seconds)))
     pause = 0.02
     while True:
         try:
@@ -113,17 +125,17 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> re
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
     probe.close()
-    return _client(address, Retry(ExponentialWithJitterBackoff(cap=5.0, base=0.1), RECONNECTS), connect_seconds=5.0)
+    return _client(address, Retry(ExponentialWithJitterBackoff(cap=5.0, base=0.1), RECONNECTS), answer_seconds=30.0)
 
 
-def _client(address: Address, retry: Retry, connect_seconds: float) -> redis.Redis:
+def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redis:
     options = {} if address.password is None else {"password": address.password}
     try:
         return redis.Redis.from_url(
             address.url,
             retry=retry,
-            socket_connect_timeout=connect_seconds,
-            socket_timeout=30.0,
+            socket_connect_timeout=min(5.0, answer_seconds),
+            socket_timeout=answer_seconds,
             health_check_interval=30,
             **options,
         )

@@ -137,10 +137,10 @@ class AllowedJob(rq.job.Job):
     def fetch(cls, id: str, connection: redis.Redis | None = None, serializer: Any = None) -> Self:  # noqa: A002
         try:
             return cast(Self, super().fetch(id, connection=connection, serializer=serializer))
-        except NoSuchJobError:
+        except (NoSuchJobError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
             raise
         # RQ's worker quits on any other error here: one malformed hash would take down every worker in turn.
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, redis.exceptions.ResponseError) as err:
+        except Exception as err:
             raise NoSuchJobError(f"not one of our jobs: {id[:80]!r}") from err
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> Any:

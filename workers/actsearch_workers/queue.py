@@ -59,7 +59,7 @@ class QueueStatus:
     queued: int
     """Jobs that wait for a worker, of all runs on the server."""
     retries: int
-    """Attempts of this run that failed and were repeated."""
+    """Attempts of this run's jobs that failed."""
 
 
 class RqEvaluator:
@@ -244,16 +244,16 @@ class RqEvaluator:
         if self._connection.hexists(results_key(self._run), key):
             return  # it was killed after it had written its result
         self._failures[key] = self._failures.get(key, 0) + 1
+        # The failed attempt is over even where the run pauses: a resumed one goes straight on with the next.
+        with self._connection.pipeline(transaction=True) as pipe:
+            pipe.hincrby(attempts_key(self._run), key, 1)
+            pipe.delete(AllowedJob.key_for(job_id(self._run, key, notice.attempt)))
+            self._attempts[key], *_ = pipe.execute()
         described = f"evaluation {key} ({' '.join(job.tokens)})"
         if notice.hopeless:
             raise RunPausedError(f"{described} cannot be run by its worker: {notice.error}")
         if self._failures[key] > self._max_retries:
             raise RunPausedError(f"{described} failed {self._failures[key]} times, last: {notice.error}")
-        old = job_id(self._run, key, notice.attempt)
-        with self._connection.pipeline(transaction=True) as pipe:
-            pipe.hincrby(attempts_key(self._run), key, 1)
-            pipe.delete(AllowedJob.key_for(old))
-            self._attempts[key], *_ = pipe.execute()
         self._enqueue(job)
 
     def _wait_for_server(self, err: Exception) -> None:

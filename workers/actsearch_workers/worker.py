@@ -36,7 +36,7 @@ from actsearch_workers.jobs import (
 )
 from actsearch_workers.processes import die_with_parent
 
-LEASE_SECONDS = 10
+LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
 HEARTBEAT_SECONDS = 2
 """How often a worker says that it holds its job."""

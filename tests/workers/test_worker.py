@@ -1,0 +1,121 @@
+"""How a worker presents itself: name, device, environment, and its own rights over those of a job."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import torch
+
+import actsearch_workers
+from actsearch.errors import ConfigError, ServerUnreachableError
+from actsearch.evaluation import Evaluation, Job
+from actsearch_workers import environment as environment_module
+from actsearch_workers.connection import Address, connect
+from actsearch_workers.environment import choose_device, environment, hold_gpu
+from actsearch_workers.jobs import WorkerSettings, run_job
+from actsearch_workers.queue import queue_status
+from actsearch_workers.server import LocalServer
+from actsearch_workers.worker import SearchWorker, serve
+from tests.integration import fake_training
+from tests.integration.fake_training import expected, job
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[redis.Redis]:
+    with LocalServer(tmp_path / "redis") as server:
+        client = connect(server.address)
+        yield client
+        client.close()
+
+
+def test_the_environment_names_what_decides_the_last_bits() -> None:
+    here = environment("cpu")
+    assert here.torch == torch.__version__
+    assert torch.backends.cpu.get_cpu_capability() in here.device
+    assert len(here.fingerprint) == 8
+    assert str(here).startswith(here.fingerprint)
+    for part in ("torch", "numpy", "device"):
+        other = type(here)(**{**vars(here), part: "another"})
+        assert other.fingerprint != here.fingerprint
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "cuda", "cuda:-1", "cuda:x", "CPU", "", "cuda:0;rm"])
+def test_an_unknown_device_says_what_would_be_right(wanted: str, connection: redis.Redis) -> None:
+    with pytest.raises(ConfigError, match="auto, cpu or cuda:0"):
+        choose_device(wanted, "one", connection)
+
+
+def test_a_gpu_that_is_not_here_is_refused(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1", "one", connection) == "cuda:1"
+    with pytest.raises(ConfigError, match=r"cuda:2.*cuda:0 to cuda:1"):
+        choose_device("cuda:2", "one", connection)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        choose_device("cuda:0", "one", connection)
+    assert choose_device("auto", "one", connection) == "cpu"
+
+
+def test_workers_of_one_machine_share_out_its_gpus(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    first = [choose_device("auto", name, connection) for name in ("one", "two", "three")]
+    assert first == ["cuda:0", "cuda:1", "cuda:2"]
+    assert choose_device("auto", "four", connection) in first, "more workers than GPUs share"
+    monkeypatch.setattr(environment_module, "_gpu_key", lambda gpu: f"another machine:{gpu}")
+    assert choose_device("auto", "five", connection) == "cuda:0"
+    hold_gpu("cuda:2", "five", connection)
+    assert 0 < connection.ttl("another machine:2") <= environment_module.GPU_CLAIM_SECONDS
+
+
+@pytest.mark.parametrize("name", ["a b", "x" * 101, "a:b", "a/b"])
+def test_a_name_that_cannot_be_is_refused_before_anything_else(name: str) -> None:
+    with pytest.raises(ConfigError, match="--name"):
+        serve(Address("unix:///nowhere"), name=name, data_dir=Path())
+
+
+def test_a_server_that_is_not_there_is_told_before_torch_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actsearch_workers.worker._import_for_jobs", lambda: pytest.fail("imported"))
+    with pytest.raises(ServerUnreachableError, match="unix:///nowhere"):
+        serve(Address("unix:///nowhere"), data_dir=Path(), wait_seconds=0.1)
+
+
+def test_a_name_in_use_is_refused(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actsearch_workers.worker._import_for_jobs", lambda: None)
+    settings = WorkerSettings(name="one", device="cpu", data_dir=Path())
+    SearchWorker(connection, settings).register_birth()  # type: ignore[no-untyped-call]
+    address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
+    with pytest.raises(ConfigError, match="'one': a worker of that name is at work"):
+        serve(address, name="one", device="cpu", data_dir=Path())
+
+
+def test_a_silent_worker_is_gone_after_seconds_and_back_with_its_next_word(connection: redis.Redis) -> None:
+    worker = SearchWorker(connection, WorkerSettings(name="one", device="cpu", data_dir=Path()))
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    worker.heartbeat()
+    assert [w.name for w in queue_status(connection, "run").workers] == ["one"]
+    assert connection.ttl(worker.key) <= 15
+    connection.delete(worker.key)
+    connection.delete("rq:workers:actsearch")
+    assert queue_status(connection, "run").workers == ()
+    worker.heartbeat()
+    assert [w.name for w in queue_status(connection, "run").workers] == ["one"]
+
+
+def test_a_jobs_rights_are_its_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    def train(job: Job, **settings: Any) -> Evaluation:
+        seen.update(settings)
+        return expected(job)
+
+    monkeypatch.setitem(sys.modules, "actsearch_workers.training", fake_training)
+    monkeypatch.setattr(actsearch_workers, "training", fake_training, raising=False)
+    monkeypatch.setattr(fake_training, "train", train)
+    for allowed in (False, True):
+        worker = WorkerSettings(name="one", device="cpu", data_dir=tmp_path, allow_user_code=allowed)
+        evaluation = run_job(job(1), worker)
+        assert seen == {"device": torch.device("cpu"), "data_dir": tmp_path, "allow_user_code": allowed}
+        assert (evaluation.worker, evaluation.environment) == ("one", str(environment("cpu")))
