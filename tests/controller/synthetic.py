@@ -1,0 +1,71 @@
+"""Rewards without training: a smooth landscape over the one-unit space, and evaluators that answer in any order."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from actsearch.config import SpaceSettings
+from actsearch.evaluation import Evaluation, Job, Outcome
+from actsearch.formula import Formula
+from actsearch.space import Space
+
+ONE_UNIT = Space(SpaceSettings())
+
+
+@cache
+def landscape(seed: int) -> np.ndarray:
+    """Rewards in [0, 1] of every one-unit formula, (25, 25, 10): each token has a worth of its own, pairs a little."""
+    rng = np.random.default_rng(seed)
+    sizes = [len(slot.choices) for slot in ONE_UNIT.slots]
+    worth = [rng.normal(size=n) for n in sizes]
+    pairs = 0.5 * rng.normal(size=(sizes[0], sizes[2]))
+    total = worth[0][:, None, None] + worth[1][None, :, None] + worth[2][None, None, :] + pairs[:, None, :]
+    scaled: np.ndarray = (total - total.min()) / (total.max() - total.min())
+    return scaled
+
+
+def smooth_reward(formula: Formula, seed: int) -> float:
+    """The formula's reward on `landscape(seed)`."""
+    return float(landscape(seed)[ONE_UNIT.choices(formula)])
+
+
+def answer(job: Job) -> Evaluation:
+    """A result that the job alone decides; one in eight diverges."""
+    noise = hashlib.sha256(f"{job.evaluation} {job.seed}".encode()).digest()
+    if noise[0] < 32:
+        return Evaluation(run=job.run, evaluation=job.evaluation, outcome=Outcome.DIVERGED, reason="loss is nan")
+    accuracy = int.from_bytes(noise[1:4], "big") / 2**24
+    return Evaluation(run=job.run, evaluation=job.evaluation, outcome=Outcome.TRAINED, val_accuracy=accuracy)
+
+
+class ShuffledEvaluator:
+    """Finishes up to `workers` jobs a call, in an order drawn at random, and remembers how often each was trained."""
+
+    def __init__(self, seed: int, workers: int) -> None:
+        self._rng = random.Random(seed)
+        self._workers = workers
+        self._waiting: dict[str, Job] = {}
+        self._finished: dict[str, Evaluation] = {}
+        self.trained: list[str] = []
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if job.evaluation not in self._finished:
+                self._waiting.setdefault(job.evaluation, job)
+
+    def collect(self, timeout_seconds: float) -> list[Evaluation]:
+        keys = list(self._waiting)
+        self._rng.shuffle(keys)
+        for key in keys[: self._rng.randint(0, self._workers)]:
+            self.trained.append(key)
+            self._finished[key] = answer(self._waiting.pop(key))
+        results = list(self._finished.values())
+        self._rng.shuffle(results)
+        return results
+
+    def release(self, evaluations: Sequence[Evaluation]) -> None:
+        for evaluation in evaluations:
+            self._finished.pop(evaluation.evaluation, None)
