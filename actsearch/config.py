@@ -114,7 +114,7 @@ class RunConfig(Settings):
     """New evaluations after which the search ends; repeats of a known function are free."""
     minutes: float | None = Field(None, gt=0)
     """Wall-clock minutes after which nothing new is proposed; None: no limit."""
-    batch: int = Field(5, ge=1, le=100_000)
+    batch: int = Field(20, ge=1, le=100_000)
     """Proposals a batch: one controller update each."""
     lag: int = Field(2, ge=1, le=1000)
     """Batch n is proposed by the controller that has been told batches up to n - lag."""

@@ -70,14 +70,15 @@ def find_address(
 
 def environment_of(address: Address) -> dict[str, str]:
     """The variables by which a process that we start finds the server, its password among them."""
-    parts = urlsplit(address.url)
-    if address.password is not None and parts.scheme == "unix":
-        query = urlencode([*parse_qsl(parts.query), ("password", address.password)])
-        parts = parts._replace(query=query)
-    elif address.password is not None:
-        user, _, host = parts.netloc.rpartition("@")
-        parts = parts._replace(netloc=f"{user}:{quote(address.password, safe='')}@{host}")
-    return {URL_VARIABLE: parts.geturl()}
+    url = address.url
+    if address.password is not None:
+        parts = urlsplit(url)
+        if parts.scheme == "unix":
+            url += ("&" if parts.query else "?") + urlencode({"password": address.password})
+        else:
+            user, _, host = parts.netloc.rpartition("@")
+            url = parts._replace(netloc=f"{user}:{quote(address.password, safe='')}@{host}").geturl()
+    return {URL_VARIABLE: url}
 
 
 def redacted(url: str) -> str:

@@ -1,12 +1,14 @@
 """Run folders: where a run's settings, store, logs and report live, and how a run is started and found.
 
-`runs/<name>/` holds config.toml (the resolved settings), store.sqlite, logs/, redis/ and report/. Light to import.
+`runs/<name>/` holds config.toml (the resolved settings), store.sqlite, logs/, redis/, report/, a `lock` that the
+process driving the run holds, and a file `stop` from the moment somebody asks it to end. Light to import.
 """
 
 import fcntl
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,6 @@ from pathlib import Path
 
 import tomli_w
 
-import actsearch
 from actsearch.config import RunConfig
 from actsearch.errors import RunError
 from actsearch.store import Store
@@ -58,6 +59,32 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report"
 
+    @property
+    def shown(self) -> Path:
+        """The path as a person would type it from the current folder."""
+        return self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path
+
+    @property
+    def stop_file(self) -> Path:
+        """Its presence asks the process that drives the run to stop."""
+        return self.path / "stop"
+
+    def write_config(self, config: RunConfig) -> None:
+        """Writes the resolved settings for people and for `actsearch search CONFIG.toml`; the store's copy decides."""
+        self.config.write_text(to_toml(config), encoding="utf-8")
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether a process of this machine drives the run right now."""
+        try:
+            with (self.path / "lock").open(encoding="ascii") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Held by the one process that drives the run; the system drops it when that process ends, however it ends.
@@ -76,19 +103,17 @@ class RunFolder:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
+            self.stop_file.unlink(missing_ok=True)
             yield
 
 
-def create_run(
-    runs_dir: Path, name: str | None, config: RunConfig, *, command: str, store_url: str | None = None
-) -> RunFolder:
+def create_run(runs_dir: Path, name: str | None, config: RunConfig, *, store_url: str | None = None) -> RunFolder:
     """A new run: its folder with the resolved settings, and its row in the store. All of it or nothing.
 
     Args:
         runs_dir: folder of all runs, made where it is missing.
         name: letters, digits, `.`, `_`, `-`; None takes the first of run1, run2, … that is free.
         config: the resolved settings.
-        command: the exact command that repeats the run.
         store_url: database in place of the folder's own store.sqlite.
 
     Raises:
@@ -98,10 +123,11 @@ def create_run(
         raise RunError(f"a run's name has 1 to 100 letters, digits, '.', '_' or '-', got {name[:60]!r}")
     folder = _claim(runs_dir, name)
     try:
-        folder.config.write_text(to_toml(config), encoding="utf-8")
+        folder.write_config(config)
         for part in (folder.logs, folder.redis, folder.report):
             part.mkdir()
         with Store.open(store_url or folder.store) as store:
+            command = shlex.join(["actsearch", "search", str(folder.shown / "config.toml")])
             store.create_run(folder.name, config, command=command, versions=versions())
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -160,7 +186,7 @@ def versions() -> Mapping[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    commit = _git_commit(Path(actsearch.__file__).parent.parent)
+    commit = _git_commit(Path(__file__).parent.parent)
     return found if commit is None else {**found, "commit": commit}
 
 

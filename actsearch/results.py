@@ -1,0 +1,83 @@
+"""A run's results from Python: `actsearch.load("runs/run1").best().activation()`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actsearch.errors import RunError
+from actsearch.evaluation import Outcome
+from actsearch.expression import Expression, expression_of
+from actsearch.formula import Formula
+from actsearch.identity import canonical
+from actsearch.runs import find_run
+from actsearch.store import EvaluationRecord, Store
+
+if TYPE_CHECKING:
+    from actsearch.activation import Activation
+
+
+@dataclass(frozen=True)
+class Found:
+    """One function that a run trained, with what it reached in that one training.
+
+    Attributes:
+        record: its row in the store.
+        val_accuracy: validation accuracy in the search's child, 0–1: one seed, so partly luck.
+        gain: the constant that the child multiplied it by.
+    """
+
+    record: EvaluationRecord
+    val_accuracy: float
+    gain: float
+
+    @property
+    def expression(self) -> Expression:
+        """The function in canonical form."""
+        return canonical(expression_of(Formula.from_tokens(self.record.tokens)))
+
+    def activation(self, *, channels: int | None = None) -> "Activation":
+        """The function as a fresh `nn.Module`, scaled as in the search; β takes its size from the first input."""
+        from actsearch.activation import Activation
+
+        return Activation(self.expression, gain=self.gain, channels=channels)
+
+    def __str__(self) -> str:
+        names = f"  = {', '.join(self.record.names)}" if self.record.names else ""
+        return f"{self.record.canonical}{names}, {self.val_accuracy:.2%}"
+
+
+class Run:
+    """A run, read from its folder."""
+
+    def __init__(self, name: str, found: Sequence[Found]) -> None:
+        self.name = name
+        self.found = tuple(found)
+        """Every function that trained, best first, ties in the order asked."""
+
+    def best(self) -> Found:
+        """The function with the highest validation accuracy; `RunError` where none has trained yet."""
+        if not self.found:
+            raise RunError(f"run {self.name!r} has no trained function yet")
+        return self.found[0]
+
+
+def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+    """The results of a run.
+
+    Args:
+        run: its folder, or its name under `runs_dir`.
+        runs_dir: the folder of all runs.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    folder = find_run(Path(runs_dir), str(run))
+    with Store.open(folder.store, create=False) as store:
+        records = store.evaluations(folder.name, layers=False)
+    found = [
+        Found(r, r.evaluation.val_accuracy, r.evaluation.gain)
+        for r in records
+        if r.evaluation and r.evaluation.outcome is Outcome.TRAINED and r.evaluation.val_accuracy is not None
+    ]
+    return Run(folder.name, sorted(found, key=lambda f: (-f.val_accuracy, f.record.number)))

@@ -1,0 +1,62 @@
+"""The `actsearch` command: one module a subcommand, errors as one line, layers imported when called."""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from actsearch.errors import ActsearchError, CallerError
+from actsearch_cli import controller, data, export, report, runs, search, show, space, status, stop, worker
+
+app = typer.Typer(
+    name="actsearch",
+    help="Find activation functions: a controller proposes formulas, workers train child networks with them.",
+    epilog="Start with `actsearch search`; read the result with `actsearch report RUN`.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+for _module in (search, controller, worker, status, runs, stop, report, show, export, space):
+    app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point. Exit 0 done, 1 failed or paused, 2 the caller's mistake, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; returns its exit code."""
+    if arguments in ([], ["data"]):
+        arguments = [*arguments, "--help"]
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except TyperException as err:
+        return _fail(_sentence(err), 2)
+    except CallerError as err:
+        return _fail(str(err), 2)
+    except ActsearchError as err:
+        return _fail(str(err), 1)
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stderr.close()
+        return 0
+
+
+def _sentence(err: TyperException) -> str:
+    text = " ".join(str(err.format_message()).split())
+    return f"{text} Try `actsearch --help`." if "command" in text else text
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Options that several commands share, each described once."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder that holds the runs.", envvar="ACTSEARCH_RUNS")]
+Run = Annotated[str, typer.Argument(help="A run's name under --runs-dir, or its folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis-url",
+        help="Redis-compatible server, redis://HOST:6379/0, without a password. Also ACTSEARCH_REDIS_URL.",
+        show_default=False,
+    ),
+]
+RedisPasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--redis-password-file",
+        help="File that holds the server's password. Also ACTSEARCH_REDIS_PASSWORD_FILE.",
+        show_default=False,
+    ),
+]
+WaitRedis = Annotated[
+    float, typer.Option("--wait-redis", help="Seconds to wait for the server to answer at the start.", min=0)
+]
+AllowUserCode = Annotated[
+    bool, typer.Option("--allow-user-code", help="Import `module:function` names of your own (never somebody else's).")
+]
+Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, or cuda:N.")]
+
+RUNS_DIR = Path("runs")
+
+
+def data_dir() -> Path:
+    """Where downloaded data sets are: ACTSEARCH_DATA, else a folder of the user's."""
+    return Path(os.environ.get("ACTSEARCH_DATA") or Path.home() / ".local" / "share" / "actsearch").expanduser()
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG.toml]", help="A run's settings; flags override them.", show_default=False),
+]
+NewRun = Annotated[
+    str | None, typer.Option("--run", help="Name of the new run.", show_default="run1, run2, …, the first free")
+]
+Resume = Annotated[
+    str | None,
+    typer.Option("--resume", metavar="RUN", help="Go on with a run; --evaluations and --minutes may be raised."),
+]
+Evaluations = Annotated[
+    int | None, typer.Option("--evaluations", help="New functions to train; repeats are free.", show_default="60")
+]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", help="Stop proposing after so many minutes.", show_default="no limit")
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same search.", show_default="0")]
+Controller = Annotated[str | None, typer.Option("--controller", help="Who proposes: ppo, random.", show_default="ppo")]
+Units = Annotated[int | None, typer.Option("--units", help="Core units of a formula, 1 to 8.", show_default="1")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="Training steps of a child.", show_default="the child's own")
+]
+Batch = Annotated[
+    int | None, typer.Option("--batch", help="Proposals a controller update.", show_default="5 (quick), 20")
+]
+Lag = Annotated[int | None, typer.Option("--lag", help="Batches in flight: lag times batch jobs.", show_default="2")]
+Child = Annotated[
+    str | None,
+    typer.Option(
+        "--child",
+        help="Network that tries the functions: nf_resnet8, nf_resnet20, resnet8/20/56/110, efficientnet_tiny, "
+        "resnet18, efficientnet_b0 to b7, or your module:function.",
+        show_default="nf_resnet8",
+    ),
+]
+Gain = Annotated[
+    str | None,
+    typer.Option("--gain", help="unit: functions scaled to mean square 1; as_is.", show_default="unit"),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option("--dataset", help="See `actsearch data list`; or your module:function.", show_default="fashion-mini"),
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="quick: a search of about three minutes.", show_default="quick")
+]

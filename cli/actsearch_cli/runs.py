@@ -1,0 +1,24 @@
+"""`actsearch runs`: all runs of a folder."""
+
+import json
+
+from actsearch_cli.options import RUNS_DIR, Json, RunsDir
+
+NAME = "runs"
+
+
+def command(runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
+    """List the runs under a folder."""
+    from actsearch.runs import run_folders
+    from actsearch_cli.status import document
+
+    documents = [document(folder) for folder in run_folders(runs_dir)]
+    if as_json:
+        print(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if not documents:
+        print(f"no runs under {runs_dir} yet; start one with `actsearch search`")
+    for run in documents:
+        best = run["best"]
+        found = f"{best['reward']:.2%}  {best['formula']}" if best else "nothing trained yet"
+        print(f"{run['run']:<24} {run['state']:<12} {run['evaluations']['told']:>6} evaluations   {found}")

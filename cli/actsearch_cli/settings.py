@@ -1,0 +1,65 @@
+"""From preset, TOML file and flags to one resolved configuration, checked before any work."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actsearch.config import RunConfig, read_toml
+from actsearch.errors import ConfigError, UnknownNameError
+from actsearch.space import Space
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Batches of 5, so that 60 evaluations hold ten told batches before the last proposal.
+    "quick": {"evaluations": 60, "batch": 5, "lag": 2},
+}
+"""Settings by preset; everything not here is the default of `RunConfig`."""
+
+
+def resolve(config_file: Path | None, preset: str | None, flags: Mapping[str, Any]) -> RunConfig:
+    """The configuration of a new run.
+
+    Args:
+        config_file: a TOML file in the form of `RunConfig`.
+        preset: a name of `PRESETS`; None: `quick` where no file is given.
+        flags: settings by dotted key (`recipe.steps`); None means not given.
+
+    Raises:
+        CallerError: an unknown name or key, or a value out of range.
+    """
+    from actsearch_controller.controllers import check_controller
+    from actsearch_workers.children import child
+
+    if preset is None and config_file is None:
+        preset = "quick"
+    if preset is not None and preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    settings = _merged({}, PRESETS[preset] if preset else {})
+    settings = _merged(settings, read_toml(config_file) if config_file else {})
+    settings = _merged(settings, _nested(flags))
+    name = settings.get("child", {}).get("name", "nf_resnet8") if isinstance(settings.get("child", {}), dict) else ""
+    if name:
+        entry = child(str(name), allow_user_code=bool(settings.get("allow_user_code")))
+        settings["recipe"] = _merged(entry.recipe.model_dump(exclude_none=False), settings.get("recipe", {}))
+    config = RunConfig.parse(settings)
+    check_controller(config.controller)
+    Space(config.space)
+    return config
+
+
+def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flags.items():
+        if value is not None:
+            table, _, last = key.rpartition(".")
+            (nested.setdefault(table, {}) if table else nested)[last] = value
+    return nested
+
+
+def _merged(base: Mapping[str, Any], over: Any) -> dict[str, Any]:
+    """`over` laid on `base`, table by table."""
+    if not isinstance(over, Mapping):
+        raise ConfigError(f"a table of settings is wanted, got {str(over)[:60]!r}")
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _merged(merged[key], value) if isinstance(merged.get(key), Mapping) else value
+    return merged

@@ -1,0 +1,69 @@
+"""`actsearch status`: what a run is doing, from its store."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir
+
+if TYPE_CHECKING:
+    from actsearch.runs import RunFolder
+
+NAME = "status"
+
+
+def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
+    """Show a run: state, counts by outcome, the best so far, what is in flight.
+
+    Reads the store only, so that it works with the server down, from any folder, while the run goes on.
+    """
+    from actsearch.runs import find_run
+
+    status = document(find_run(runs_dir, run))
+    if as_json:
+        print(json.dumps(status, indent=2, ensure_ascii=False))
+        return
+    counts = status["evaluations"]
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts["by_outcome"].items())
+    best = status["best"]
+    names = f" = {', '.join(best['names'])}" if best and best["names"] else ""
+    rows = {
+        "run": status["run"],
+        "state": status["state"] + (f": {status['reason']}" if status["reason"] else ""),
+        "evaluations": f"{counts['told']} of {counts['budget']}" + (f" ({outcomes})" if outcomes else ""),
+        "in flight": str(counts["asked"] - counts["told"]),
+        "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
+        "searched for": f"{status['seconds']:.0f} s",
+        "trace": status["trace"] or "nothing told yet",
+    }
+    for key, value in rows.items():
+        print(f"{key:<13} {value}")
+
+
+def document(folder: "RunFolder") -> dict[str, Any]:
+    """What `status --json` prints."""
+    from actsearch.store import RunState, Store
+
+    with Store.open(folder.store, create=False) as store:
+        record, summary = store.run(folder.name), store.summary(folder.name)
+    state, reason = record.state.value, record.reason
+    if record.state is RunState.RUNNING and not folder.is_driven:
+        state = "interrupted"
+        reason = f"its controller is gone; `actsearch search --resume {folder.name}` goes on with nothing lost"
+    best = summary.best
+    return {
+        "run": folder.name,
+        "state": state,
+        "reason": reason,
+        "evaluations": {
+            "budget": record.config.evaluations,
+            "asked": summary.asked,
+            "told": summary.told,
+            "by_outcome": {outcome.value: count for outcome, count in summary.by_outcome.items()},
+        },
+        "best": None
+        if best is None
+        else {"formula": best.canonical, "names": list(best.names), "reward": best.reward, "number": best.number},
+        "batches": {"asked": summary.batches_asked, "told": summary.batches_told},
+        "seconds": record.seconds,
+        "trace": record.trace,
+    }

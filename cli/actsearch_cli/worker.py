@@ -1,0 +1,44 @@
+"""`actsearch worker`: one worker process."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from actsearch_cli.options import AllowUserCode, Device, RedisPasswordFile, RedisUrl, WaitRedis, data_dir
+
+NAME = "worker"
+
+
+def command(
+    redis_url: RedisUrl = None,
+    redis_password_file: RedisPasswordFile = None,
+    device: Device = "auto",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Its name, unique on the server.", show_default="host-pid")
+    ] = None,
+    allow_user_code: AllowUserCode = False,
+    wait_redis: WaitRedis = 10,
+    burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
+) -> None:
+    """Serve the runs of a Redis-compatible server: take jobs, train children, report.
+
+    Start one a CPU core or one a GPU, on as many machines as you like, before or after the controller. SIGTERM and
+    Ctrl-C let it finish the child at hand; a second one does not wait.
+    """
+    from actsearch.errors import ConfigError
+    from actsearch_workers.connection import find_address
+    from actsearch_workers.worker import serve
+
+    address = find_address(redis_url, redis_password_file, os.environ)
+    if address is None:
+        raise ConfigError("a worker needs a server: give --redis-url redis://HOST:6379/0 or set ACTSEARCH_REDIS_URL")
+    serve(
+        address,
+        data_dir=data_dir(),
+        device=device,
+        name=name,
+        allow_user_code=allow_user_code,
+        burst=burst,
+        wait_seconds=wait_redis,
+    )
