@@ -56,6 +56,7 @@ class SearchWorker(rq.Worker):
     """
 
     max_connection_wait_time = 5.0
+    log_result_lifespan = False
 
     def __init__(self, connection: redis.Redis, settings: WorkerSettings) -> None:
         super().__init__(
