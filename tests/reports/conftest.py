@@ -1,8 +1,10 @@
 """Stored runs to report on: the real store on a temporary file, with evaluations made up from a seed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical, canonical_text, names
 from actsearch.store import Advance, BatchRecord, EvaluationRecord, NewEvaluation, NewProposal, RunState, Store
+from actsearch_reports.page import write_report
 
 BINS = 40
 LAYERS = {"stem.act": 8, "stages.0.0.act1": 8, "stages.1.0.act1": 16, "stages.2.0.act1": 32, "head.act": 80}
@@ -97,51 +100,77 @@ def evaluation(run: str, new: NewEvaluation, result: Result, **changes: object) 
     return Evaluation.model_validate(fields | changes)
 
 
+def store_run_in(
+    path: Path,
+    search: Sequence[tuple[Sequence[str], Result | None]] = SEARCH,
+    *,
+    name: str = "first",
+    config: RunConfig | None = None,
+    command: str = "actsearch search --run first --seed 7 --evaluations 13",
+    state: RunState = RunState.DONE,
+    reason: str = "",
+    versions: Mapping[str, str] | None = None,
+    formulas: Mapping[int, str] | None = None,
+    metrics: Callable[[int], Mapping[str, float]] = lambda batch: {},
+) -> Store:
+    """A store with one run; by default of `SEARCH`, in batches of 5 of which all full ones are told."""
+    config = config or RunConfig(seed=7, evaluations=max(1, len(search)), batch=5)
+    store = Store.open(path)
+    store.create_run(name, config, command=command, versions=versions or {"actsearch": "0.1.0", "torch": "2.14.1"})
+    new = [asked(tokens, config, (formulas or {}).get(i)) for i, (tokens, _) in enumerate(search)]
+    proposed = [NewProposal(tokens=e.tokens, evaluation=e.key, is_new=True) for e in new]
+    size = config.batch
+    batches = {
+        b: (*proposed[b * size : (b + 1) * size], *([_repeat(proposed[0])] if b else []))
+        for b in range(-(-len(new) // size))
+    }
+    store.advance(name, _advance(None, batches, tuple(new)))
+    for e, (_, result) in zip(new, search, strict=True):
+        if result is not None:
+            store.record(evaluation(name, e, result))
+    start = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    for b in range(len(new) // size):
+        told = BatchRecord(batch=b, told_at=start + timedelta(minutes=b), metrics=metrics(b), digest="d" * 64)
+        store.advance(name, _advance(told, {}, ()))
+    store.set_state(name, state, reason, seconds=200.0)
+    return store
+
+
 StoreRun = Callable[..., Store]
 
 
 @pytest.fixture
 def store_run(tmp_path: Path) -> Iterator[StoreRun]:
-    """Makes the store of one run; by default of `SEARCH`, in batches of 5 of which all full ones are told."""
+    """Makes stores as `store_run_in` does, on temporary files."""
     opened: list[Store] = []
 
-    def make(
-        search: Sequence[tuple[Sequence[str], Result | None]] = SEARCH,
-        *,
-        name: str = "first",
-        config: RunConfig | None = None,
-        command: str = "actsearch search --run first --seed 7 --evaluations 13",
-        state: RunState = RunState.DONE,
-        reason: str = "",
-        versions: Mapping[str, str] | None = None,
-        formulas: Mapping[int, str] | None = None,
-        metrics: Callable[[int], Mapping[str, float]] = lambda batch: {},
-    ) -> Store:
-        config = config or RunConfig(seed=7, evaluations=max(1, len(search)))
-        store = Store.open(tmp_path / f"store{len(opened)}.sqlite")
-        opened.append(store)
-        store.create_run(name, config, command=command, versions=versions or {"actsearch": "0.1.0", "torch": "2.14.1"})
-        new = [asked(tokens, config, (formulas or {}).get(i)) for i, (tokens, _) in enumerate(search)]
-        proposed = [NewProposal(tokens=e.tokens, evaluation=e.key, is_new=True) for e in new]
-        size = config.batch
-        batches = {
-            b: (*proposed[b * size : (b + 1) * size], *([_repeat(proposed[0])] if b else []))
-            for b in range(-(-len(new) // size))
-        }
-        store.advance(name, _advance(None, batches, tuple(new)))
-        for e, (_, result) in zip(new, search, strict=True):
-            if result is not None:
-                store.record(evaluation(name, e, result))
-        start = datetime(2026, 11, 22, 12, tzinfo=UTC)
-        for b in range(len(new) // size):
-            told = BatchRecord(batch=b, told_at=start + timedelta(minutes=b), metrics=metrics(b), digest="d" * 64)
-            store.advance(name, _advance(told, {}, ()))
-        store.set_state(name, state, reason, seconds=200.0)
-        return store
+    def make(*args: Any, **kwargs: Any) -> Store:
+        opened.append(store_run_in(tmp_path / f"store{len(opened)}.sqlite", *args, **kwargs))
+        return opened[-1]
 
     yield make
     for store in opened:
         store.close()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A stored run and the report on it."""
+
+    store: Store
+    page: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.page.parent
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
+    """The report on `SEARCH`, under a controller that has measures; written once, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("report")
+    with store_run_in(folder / "store.sqlite", metrics=lambda batch: {"entropy": 3.0, "baseline": 0.5}) as store:
+        yield Report(store, write_report(store, "first", folder / "runs" / "first" / "report"))
 
 
 def _repeat(proposal: NewProposal) -> NewProposal:

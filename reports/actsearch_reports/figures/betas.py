@@ -59,6 +59,7 @@ def _draw_overall(axes: Axes, layers: Sequence[LayerRecord], name: str, initial:
     span = (low, high) if high > low else (low - 0.5, high + 0.5)
     axes.hist(values, bins=BINS, range=span, weights=weights, color=BLUE, linewidth=0)
     axes.axvline(initial, color=VERMILION)
+    axes.margins(y=0.18)  # room above the bars for the label of the initial value
     axes.set_title(f"{symbol(name)} over all layers: {round(float(weights.sum()))} channels")
     axes.set_ylabel("channels")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
@@ -75,7 +76,6 @@ def _draw_overall(axes: Axes, layers: Sequence[LayerRecord], name: str, initial:
         va="top",
         color=VERMILION,
         fontsize=SMALL,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
     )
 
 
@@ -88,8 +88,8 @@ def _draw_layers(axes: Axes, layers: Sequence[LayerRecord], name: str, initial: 
         median = weighted_median(values, weights)
         axes.plot([median, median], [level - 0.36, level + 0.36], color=INK, linewidth=1.4)
     axes.axvline(initial, color=VERMILION)
-    axes.set_yticks(range(len(members)), [fit(m.name, label_points, SMALL, keep="end") for m in members])
+    axes.set_yticks(range(len(members)), [fit(m.name, label_points, SMALL, keep="ends") for m in members])
     axes.set_ylim(len(members) - 0.4, -0.6)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=GREY)
-    axes.set_xlabel(f"{symbol(name)} after training, a dot a channel; bar: median")
+    axes.set_xlabel(f"{symbol(name)} by channel; bar: median")

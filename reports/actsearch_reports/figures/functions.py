@@ -34,10 +34,13 @@ def draw(curves: Sequence[Curve], width: float) -> Figure:
         curves: at least one.
         width: inches.
     """
-    columns = min(len(curves), 4 if width > 6 else 2)
+    abreast = 4 if width > 6 else 2
+    columns = min(len(curves), abreast)
     rows = -(-len(curves) // columns)
-    panel = width / (4 if width > 6 else 2)
-    figure = Figure(figsize=(max(panel * columns, min(width, 3.8)), rows * (panel * 0.78 + 0.55) + 0.45))
+    panel = width / abreast
+    # A single panel is widened to the key's one column.
+    whole = max(panel * columns, 3.2)
+    figure = Figure(figsize=(whole, rows * (panel * 0.78 + 0.55) + (0.45 if whole > 6 else 0.8)))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     x = np.linspace(-X_LIMIT, X_LIMIT, POINTS)
     for axes, curve in zip(grid.flat, curves, strict=False):
@@ -52,7 +55,7 @@ def draw(curves: Sequence[Curve], width: float) -> Figure:
     grid[0, 0].set_xticks([-4, 0, 4])
     grid[0, 0].set_yticks([-4, -2, 0, 2, 4])
     figure.legend(
-        handles=_key(curves), loc="outside upper left", ncols=3 if width > 6 else 1, frameon=False, fontsize=TEXT
+        handles=_key(curves), loc="outside upper left", ncols=3 if whole > 6 else 1, frameon=False, fontsize=TEXT
     )
     return figure
 

@@ -72,7 +72,9 @@ def _draw_failures(axes: Axes, rows: Sequence[RewardRow], failures: Sequence[Out
     labels = []
     for level, outcome in enumerate(failures):
         numbers = [r.number for r in rows if r.outcome is outcome]
-        axes.plot(numbers, [level] * len(numbers), "x", color=GREY, markersize=5, markeredgewidth=1.2, clip_on=False)
+        many = len(numbers) > MAX_VECTOR_POINTS
+        heights = [level] * len(numbers)
+        axes.plot(numbers, heights, "x", color=GREY, markersize=5, markeredgewidth=1.2, clip_on=False, rasterized=many)
         labels.append(f"{outcome.value.replace('_', ' ')}: {len(numbers)}")
     axes.set_yticks(range(len(failures)), labels, fontsize=SMALL)
     axes.set_ylim(len(failures) - 0.4, -0.6)

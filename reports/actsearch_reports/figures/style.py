@@ -85,6 +85,9 @@ def render(draw: Callable[[float], Figure], width: float, *formats: Literal["svg
     """The figure that `draw` makes at a width in inches, as the bytes of an image in each format."""
     with styled():
         figure = draw(width)
+        # Lay out once: each format would do it again, for its own resolution.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         return [_save(figure, name) for name in formats]
 
 
@@ -111,20 +114,21 @@ def _extent(text: str, size: float, math: bool) -> tuple[float, float]:
     return float(width), float(height)
 
 
-def fit(text: str, points: float, size: float = TEXT, *, keep: Literal["start", "end"] = "start") -> str:
+def fit(text: str, points: float, size: float = TEXT, *, keep: Literal["start", "ends"] = "start") -> str:
     """The text as far as it fits a width in points, with an ellipsis for what does not.
 
     Args:
         text: any one line; characters that the font lacks are shown as `□`.
         points: the width available.
         size: font size in points.
-        keep: the end that stays. A module's path says most at its end, a formula at its start.
+        keep: what stays. A formula says most at its start, a module's path at both ends.
     """
     text = "".join(c if ord(c) in _glyphs() else "□" for c in text.replace("\n", " "))
     if text_width(text, size) <= points:
         return text
     for length in range(len(text) - 1, 0, -1):
-        shorter = f"{text[:length]}…" if keep == "start" else f"…{text[-length:]}"
+        tail = length // 2 if keep == "ends" else 0
+        shorter = f"{text[: length - tail]}…{text[len(text) - tail :]}"
         if text_width(shorter, size) <= points:
             return shorter
     return "…"
