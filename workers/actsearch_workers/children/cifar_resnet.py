@@ -54,6 +54,6 @@ class CifarResNet(nn.Module):
 def cifar_resnet(spec: Spec, *, blocks: int) -> nn.Module:
     """The ResNet of depth 6·blocks + 2; ResNet-20 has 272,474 parameters at 3 channels and 10 classes without β.
 
-    Training: SGD 0.1 at batch 128 as He et al. do, flips and crops (`BN_RECIPE`).
+    Training: SGD 0.1 at batch 128 as He et al. do, flips (`BN_RECIPE`); crops from depth 56 (`LONG_RECIPE`).
     """
     return CifarResNet(spec, blocks)

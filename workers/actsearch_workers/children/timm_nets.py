@@ -23,7 +23,7 @@ def timm_net(spec: Spec, *, model: str) -> nn.Module:
     pixels and below these strides become 1; ResNet's 7x7 stem becomes 3x3 and its pooling goes, the usual changes for
     CIFAR. Above, parameter counts are as published: ResNet-18 11,689,512, EfficientNet-B0 5,288,548 at 1,000 classes.
 
-    Training: SGD 0.1 at batch 128 (`LARGE_RECIPE`); batch norm lets one rate serve all of them.
+    Training: SGD 0.1 at batch 128 (`LONG_RECIPE`); batch norm lets one rate serve all of them.
     """
     kwargs: dict[str, Any] = {}
     if model.startswith("efficientnet"):
@@ -45,16 +45,17 @@ def timm_net(spec: Spec, *, model: str) -> nn.Module:
 def efficientnet_tiny(spec: Spec) -> nn.Module:
     """Three stages of EfficientNet's blocks (Tan, Le 2019, arXiv 1905.11946, Table 1), small enough for a CPU.
 
-    Stem of 8 channels at stride 1, then MBConv1 8, MBConv4 16 and two MBConv4 24 at strides 1, 2, 2, all with
-    squeeze-excite, head of 64 channels.
+    Stem of 8 channels at stride 1, then MBConv1 8, MBConv4 24 and two MBConv4 40 at strides 1, 2, 2, all with
+    squeeze-excite, head of 128 channels. A step on 128 images at 14x14 (forward, backward, SGD) takes about 50 ms
+    with ReLU or Swish on one core of a server.
 
-    Training: SGD 0.1 at batch 128, flips and crops (`BN_RECIPE`).
+    Training: SGD 0.1 at batch 128, flips (`BN_RECIPE`).
     """
-    stages = [["ds_r1_k3_s1_e1_c8_se0.25"], ["ir_r1_k3_s2_e4_c16_se0.25"], ["ir_r2_k3_s2_e4_c24_se0.25"]]
+    stages = [["ds_r1_k3_s1_e1_c8_se0.25"], ["ir_r1_k3_s2_e4_c24_se0.25"], ["ir_r2_k3_s2_e4_c40_se0.25"]]
     net: nn.Module = EfficientNet(
         decode_arch_def(stages),  # type: ignore[no-untyped-call]
         num_classes=spec.num_classes,
-        num_features=64,
+        num_features=128,
         in_chans=spec.in_chans,
         stem_size=8,
         act_layer=spec.act_layer,
