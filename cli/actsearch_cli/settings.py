@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from actsearch.config import RunConfig, read_toml
-from actsearch.errors import ConfigError, UnknownNameError
+from actsearch.errors import UnknownNameError
 from actsearch.space import Space
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -36,10 +36,11 @@ def resolve(config_file: Path | None, preset: str | None, flags: Mapping[str, An
     settings = _merged({}, PRESETS[preset] if preset else {})
     settings = _merged(settings, read_toml(config_file) if config_file else {})
     settings = _merged(settings, _nested(flags))
-    name = settings.get("child", {}).get("name", "nf_resnet8") if isinstance(settings.get("child", {}), dict) else ""
-    if name:
-        entry = child(str(name), allow_user_code=bool(settings.get("allow_user_code")))
-        settings["recipe"] = _merged(entry.recipe.model_dump(exclude_none=False), settings.get("recipe", {}))
+    chosen = settings.get("child", {})
+    if isinstance(chosen, Mapping):  # anything else is refused below, by its key
+        name = str(chosen.get("name", RunConfig().child.name))
+        entry = child(name, allow_user_code=bool(settings.get("allow_user_code")))
+        settings = _merged({"recipe": entry.recipe.model_dump()}, settings)
     config = RunConfig.parse(settings)
     check_controller(config.controller)
     Space(config.space)
@@ -55,11 +56,10 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _merged(base: Mapping[str, Any], over: Any) -> dict[str, Any]:
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`, table by table."""
-    if not isinstance(over, Mapping):
-        raise ConfigError(f"a table of settings is wanted, got {str(over)[:60]!r}")
     merged = dict(base)
     for key, value in over.items():
-        merged[key] = _merged(merged[key], value) if isinstance(merged.get(key), Mapping) else value
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged

@@ -1,0 +1,201 @@
+"""The command line: what it prints, and what bad input gets."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actsearch.config import RunConfig
+from actsearch.errors import ConfigError, UnknownNameError
+from actsearch_cli.main import app, run
+from actsearch_cli.settings import resolve
+
+BAD_INPUT = [
+    (["search", "--child", "resnet21"], "no child named 'resnet21'; known: nf_resnet8, "),
+    (["search", "--dataset", "cifar11"], "no dataset named 'cifar11'; known: fashion-mini, "),
+    (["search", "--dataset", "cifar10"], "actsearch data fetch cifar10"),
+    (["search", "--dataset", "imagefolder:/nowhere"], "/nowhere"),
+    (["search", "--controller", "ppp"], "no controller named 'ppp'; known: ppo, random"),
+    (["search", "--preset", "slow"], "no preset named 'slow'; known: quick"),
+    (["search", "--evaluations", "0"], "evaluations = '0': input should be greater than or equal to 1"),
+    (["search", "--evaluations", "many"], "Invalid value for '--evaluations'"),
+    (["search", "--minutes", "-1"], "minutes = '-1.0': input should be greater than 0"),
+    (["search", "--units", "9"], "space.units = '9'"),
+    (["search", "--steps", "0"], "recipe.steps = '0'"),
+    (["search", "--gain", "half"], "child.gain = 'half': input should be 'unit' or 'as_is'"),
+    (["search", "--batch", "0"], "batch = '0'"),
+    (["search", "--workers", "0"], "Invalid value for '--workers'"),
+    (["search", "--run", "a/b"], "a run's name has 1 to 100 letters"),
+    (["search", "--bogus"], "No such option: --bogus"),
+    (["search", "missing.toml"], "cannot read missing.toml: No such file or directory"),
+    (["search", "--resume", "nothing"], "no run named 'nothing' in "),
+    (["search", "--child", "mine:net"], "imported only with --allow-user-code"),
+    (["search", "--child", "mine:net", "--allow-user-code"], "cannot import mine"),
+    (["search", "--redis-url", "redis://:secret@localhost:1/0"], "a command line shows its password"),
+    (["search", "--redis-url", "http://localhost"], "a Redis URL starts with redis://"),
+    (["controller"], "a controller needs a server"),
+    (["worker"], "a worker needs a server"),
+    (["status", "nothing"], "no run named 'nothing' in "),
+    (["report", "nothing"], "no run named 'nothing' in "),
+    (["stop", "nothing"], "no run named 'nothing' in "),
+    (["export", "nothing"], "no run named 'nothing' in "),
+    (["show", "x*sigmod(x)"], "no function named 'sigmod'; known: abs, "),
+    (["show", "x +"], "'x +' is not an expression"),
+    (["show", "__import__('os')"], "no function named '__import__'"),
+    (["data", "fetch", "fashion-mini"], "has nothing to fetch"),
+    (["data", "fetch", "cifar11"], "no dataset named 'cifar11'"),
+    (["space", "--units", "2", "--count"], "--count goes with --units 1"),
+    (["serch"], "No such command 'serch'"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACTSEARCH_DATA", str(tmp_path / "data"))
+    for name in ("ACTSEARCH_REDIS_URL", "ACTSEARCH_REDIS_PASSWORD_FILE", "ACTSEARCH_RUNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), BAD_INPUT, ids=lambda a: " ".join(a)[:40] if isinstance(a, list) else ""
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    out, err = capsys.readouterr()
+    assert expected in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert out == "" or arguments[0] == "data"
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_an_unreachable_server_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    assert run(["controller", "--redis-url", "redis://127.0.0.1:1/0", "--wait-redis", "0.3"]) == 2
+    assert time.monotonic() - start < 5
+    assert "no Redis-compatible server answers at redis://127.0.0.1:1/0 within 0.3 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("steps = 3", "unknown key 'steps' in RunConfig"),
+        ("[recipe]\nepochs = 3", "unknown key 'recipe.epochs' in RunConfig"),
+        ("evaluations = 'ten'", "evaluations = 'ten'"),
+        ("[recipe]\nlearning_rate = inf", "recipe.learning_rate = 'inf'"),
+        ("[space]\nunary = ['sigmod']", "no unary primitive named 'sigmod'; known: identity"),
+        ("child = 3", "child = '3'"),
+        ("recipe = 3", "recipe = '3'"),
+        ("seed = ", "is not TOML"),
+    ],
+)
+def test_a_bad_config_file_gets_one_line(
+    text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    assert run(["search", "mine.toml"]) == 2
+    err = capsys.readouterr().err
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_settings_flags_over_file_over_preset_over_the_childs_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("evaluations = 7\nseed = 3\n[child]\nname = 'resnet8'\n[recipe]\nmomentum = 0.5\n")
+    config = resolve(file, "quick", {"seed": 9, "recipe.steps": 33, "minutes": None})
+    assert (config.evaluations, config.seed, config.batch) == (7, 9, 5)
+    assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, None)
+    assert resolve(file, None, {}).batch == RunConfig().batch == 20
+    assert resolve(None, None, {}).recipe.steps == 150
+
+
+def test_a_resolved_config_is_read_back_the_same(tmp_path: Path) -> None:
+    from actsearch.runs import to_toml
+
+    config = resolve(None, None, {"child.name": "resnet20", "minutes": 2.5, "space.units": 2})
+    file = tmp_path / "config.toml"
+    file.write_text(to_toml(config))
+    assert resolve(file, None, {}) == config
+
+
+def test_unknown_names_are_callers_errors() -> None:
+    with pytest.raises(UnknownNameError):
+        resolve(None, "nope", {})
+    with pytest.raises(ConfigError):
+        resolve(None, None, {"evaluations": 0})
+
+
+def test_show_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", "sigmoid(beta*x)*x", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {"formula", "latex", "canonical", "names", "derivative", "properties"} <= shown.keys()
+    assert shown["names"] == ["Swish"]
+    assert shown["canonical"] == "x*sigmoid(beta*x)"
+    assert shown["properties"]["strict_swish"] is True
+
+
+def test_space_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["space", "--units", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"units": 3, "slots": 15, "strings": 6_250**3 * 36}
+
+
+def test_data_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "list", "--json"]) == 0
+    rows = {row["name"]: row["here"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["fashion-mini"] is True
+    assert rows["digits"] is True
+    assert rows["cifar10"] is False
+
+
+def test_runs_of_an_empty_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs"]) == 0
+    assert "no runs under runs yet" in capsys.readouterr().out
+
+
+def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [c.name for c in app.registered_commands])
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Usage:" in out
+    assert len(out.splitlines()) > 8
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = "import sys; from actsearch_cli.main import run; run(['--help']); assert not {'torch', 'sympy', 'redis'} & set(sys.modules)"
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert time.perf_counter() - start < 5  # 0.2 s on an idle machine
+
+
+def test_export_reads_a_run_as_json_and_csv(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from actsearch.runs import create_run
+
+    create_run(tmp_path / "runs", "empty", RunConfig())
+    assert run(["export", "empty"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert run(["export", "empty", "--format", "csv"]) == 0
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == []
+    assert run(["status", "empty", "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["state"] == "interrupted"
+    assert status["evaluations"] == {"budget": 60, "asked": 0, "told": 0, "by_outcome": {}}
+    assert run(["stop", "empty"]) == 2
+    assert "is not at work" in capsys.readouterr().err
+    assert run(["search", "--run", "empty"]) == 2
+    assert "there is a run named 'empty'" in capsys.readouterr().err
+    assert run(["search", "--resume", "empty", "--seed", "3"]) == 2
+    assert "--seed does not go with --resume" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""Whole searches as a person starts them: own processes, a real server, real children on the embedded digits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actsearch
+from actsearch.store import Store
+
+SMALL = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--workers", "2"]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "actsearch_cli.main", *arguments]
+
+
+def run(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+    done = subprocess.run(command(*arguments, "--json"), cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == code, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def evaluations(folder: Path, name: str) -> list[dict[str, Any]]:
+    done = subprocess.run(command("export", name), cwd=folder, capture_output=True, text=True, check=True)
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, run(folder, "search", *SMALL, "--evaluations", "12", "--run", "first")
+
+
+def test_a_search_stores_every_evaluation_and_reports(undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    folder, document = undisturbed
+    assert document["state"] == "done"
+    assert document["evaluations"]["told"] == 12
+    assert (folder / document["report"]).read_text().startswith("<!DOCTYPE html>")
+    rows = evaluations(folder, "first")
+    assert len(rows) == len({row["evaluation"] for row in rows}) == len({row["canonical"] for row in rows}) == 12
+    best = max(row["reward"] for row in rows)
+    assert document["best"]["reward"] == best
+    assert actsearch.load(folder / "runs/first").best().val_accuracy == best
+    with Store.open(folder / "runs/first/store.sqlite", create=False) as store:
+        trained = [
+            r.evaluation for r in store.evaluations("first") if r.evaluation and r.evaluation.outcome == "trained"
+        ]
+        assert all(len(e.layers) == 7 and e.curve[-1].step == 8 for e in trained)
+
+
+def test_no_process_and_no_socket_is_left(undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = undisturbed
+    ours = [p for p in Path("/proc").glob("[0-9]*/cwd") if _links_to(p, folder)]
+    assert ours == []
+
+
+def _links_to(link: Path, folder: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(folder)
+    except OSError:
+        return False
+
+
+def test_interrupted_and_resumed_it_ends_as_if_undisturbed(
+    undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Ctrl-C, then kill -9 of everything, then to the end with another number of workers: the same trace."""
+    _, whole = undisturbed
+    arguments = ["search", *SMALL, "--evaluations", "12", "--run", "first"]
+    first = subprocess.Popen(command(*arguments), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    _wait_for(tmp_path, 2)
+    first.send_signal(signal.SIGINT)
+    out, _ = first.communicate(timeout=60)
+    assert first.returncode == 130, out
+    assert b"actsearch search --resume first" in out
+    second = subprocess.Popen(
+        command("search", "--resume", "first"), cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    _wait_for(tmp_path, 6)
+    os.kill(second.pid, signal.SIGKILL)
+    second.wait()
+    third = run(tmp_path, "search", "--resume", "first", "--workers", "1")
+    assert third["state"] == "done"
+    assert third["evaluations"]["told"] == 12
+    assert third["trace"] == whole["trace"]
+    rows = evaluations(tmp_path, "first")
+    assert len(rows) == len({row["evaluation"] for row in rows}) == 12
+
+
+def _wait_for(folder: Path, told: int) -> None:
+    """Waits until so many results are in the store."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        done = subprocess.run(
+            command("status", "first", "--json"), cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and json.loads(done.stdout)["evaluations"]["told"] >= told:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"no {told} results within two minutes")
+
+
+@pytest.mark.slow
+def test_a_done_run_goes_on_with_a_larger_budget(undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = undisturbed
+    assert run(folder, "search", "--resume", "first", "--evaluations", "14")["evaluations"]["told"] == 14
+    done = subprocess.run(
+        command("search", "--resume", "first", "--evaluations", "3"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "has asked for 14 already" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("child", ["efficientnet_tiny", "resnet20"])
+def test_other_children(child: str, tmp_path: Path) -> None:
+    document = run(
+        tmp_path, "search", "--child", child, "--dataset", "digits", "--steps", "3", "--evaluations", "4", "--batch", "2"
+    )  # fmt: skip
+    assert document["evaluations"]["told"] == 4
+    assert document["evaluations"]["by_outcome"]["trained"] >= 1
+
+
+@pytest.mark.slow
+def test_two_units_and_random(tmp_path: Path) -> None:
+    document = run(tmp_path, "search", *SMALL, "--units", "2", "--controller", "random", "--evaluations", "4")
+    assert document["evaluations"]["told"] == 4
+
+
+@pytest.mark.slow
+def test_a_users_child_and_data(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "from torch import nn\n"
+        "def net(act_layer, num_classes, in_chans):\n"
+        "    return nn.Sequential(nn.Conv2d(in_chans, 4, 3), act_layer(), nn.Flatten(), nn.LazyLinear(num_classes))\n"
+        "def data():\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    def part(n): return rng.integers(0, 256, (n, 1, 6, 6), dtype=np.uint8), np.arange(n) % 3\n"
+        "    return part(300), part(90), part(90)\n"
+    )
+    arguments = ["search", "--child", "mine:net", "--dataset", "mine:data", "--steps", "3", "--evaluations", "3"]
+    refused = subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--allow-user-code" in refused.stderr
+    document = run(tmp_path, *arguments, "--batch", "3", "--workers", "1", "--allow-user-code")
+    assert document["evaluations"]["told"] == 3
+
+
+@pytest.mark.slow
+def test_stop_from_another_terminal(tmp_path: Path) -> None:
+    search = subprocess.Popen(
+        command("search", *SMALL, "--evaluations", "500", "--run", "first"), cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    _wait_for(tmp_path, 1)
+    subprocess.run(command("stop", "first"), cwd=tmp_path, check=True, capture_output=True)
+    assert search.wait(timeout=60) == 130
