@@ -133,13 +133,16 @@ def fetch(name: str, data_dir: Path) -> None:
 
     Raises:
         ConfigError: there is nothing to fetch: it is embedded, or the user's own.
-        OSError: the network or the disk failed.
+        OSError: the network or the disk failed, or what came has another checksum.
     """
     source, _ = _find(name)
     if source.fetch is None:
         fetchable = ", ".join(name for name, source in DATASETS.items() if source.fetch)
         raise ConfigError(f"dataset {name!r} has nothing to fetch; these have: {fetchable}")
-    source.fetch(data_dir)
+    try:
+        source.fetch(data_dir)
+    except RuntimeError as err:  # torchvision's answer to a wrong checksum
+        raise OSError(f"dataset {name!r} from its server: {' '.join(str(err).split())}") from err
 
 
 def _is_users(name: str) -> bool:
