@@ -32,7 +32,7 @@ FROM torch AS controller
 ARG PIP_EXTRA_INDEX_URL=""
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir "$(echo /wheel/*.whl)[controller]"
-USER actsearch
+USER 1000:1000
 VOLUME ["/runs"]
 CMD ["controller", "--help"]
 
@@ -40,13 +40,13 @@ FROM torch AS worker
 ARG PIP_EXTRA_INDEX_URL=""
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir "$(echo /wheel/*.whl)[workers]"
-USER actsearch
+USER 1000:1000
 VOLUME ["/data", "/models"]
 CMD ["worker", "--help"]
 
 FROM base AS report
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir "$(echo /wheel/*.whl)[reports]"
-USER actsearch
+USER 1000:1000
 VOLUME ["/runs"]
 CMD ["report", "--help"]

@@ -8,7 +8,7 @@ ever evaluated (sympy's own parsers run code that a text contains). The search t
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -324,12 +324,16 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+def numbers_last(args: Iterable[sympy.Expr]) -> list[sympy.Expr]:
+    """max(x, 0), not max(0, x)."""
+    return sorted(args, key=lambda a: (a.is_number, a.sort_key()))
+
+
 class _TextPrinter(StrPrinter):
     """sympy's text in the reader's own words: lower-case calls, numbers last in max and min, eps as 1e-5."""
 
     def _print_call(self, name: str, expr: sympy.Expr) -> str:
-        args = sorted(expr.args, key=lambda a: (a.is_number, a.sort_key()))
-        return f"{name}({', '.join(map(self._print, args))})"
+        return f"{name}({', '.join(map(self._print, numbers_last(expr.args)))})"
 
     def _print_Max(self, expr: sympy.Expr) -> str:
         return self._print_call("max", expr)
@@ -359,6 +363,12 @@ class _LatexPrinter(LatexPrinter):
 
     def _print_sigmoid(self, expr: sympy.Expr, exp: str | None = None) -> str:
         return rf"\sigma{'' if exp is None else f'^{{{exp}}}'}\left({self._print(expr.args[0])}\right)"
+
+    def _hprint_variadic_function(self, expr: sympy.Expr, exp: str | None = None) -> str:
+        args = ", ".join(map(self._print, numbers_last(expr.args)))
+        return rf"\{type(expr).__name__.lower()}{'' if exp is None else f'^{{{exp}}}'}\left({args}\right)"
+
+    _print_Max = _print_Min = _hprint_variadic_function
 
     def _print_named(self, name: str, expr: sympy.Expr, exp: str | None) -> str:
         power = "" if exp is None else f"^{{{exp}}}"

@@ -9,7 +9,7 @@ from html import escape
 import sympy
 from sympy.printing.mathml import MathMLPresentationPrinter
 
-from actsearch.expression import Expression, expression_of
+from actsearch.expression import Expression, expression_of, numbers_last
 from actsearch.formula import Formula
 from actsearch.identity import canonical
 from actsearch.primitives import EPS
@@ -27,10 +27,6 @@ def mathml(expression: Expression) -> str:
     # sympy writes minus as a hyphen, which browsers draw as one.
     tree = _Printer().doprint(expression.expr).replace("<mo>-</mo>", "<mo>\N{MINUS SIGN}</mo>")
     return f'<math alttext="{text}" aria-label="{text}">{tree}</math>'
-
-
-def _numbers_last(expr: sympy.Expr) -> list[sympy.Expr]:
-    return sorted(expr.args, key=lambda arg: (arg.is_number, arg.sort_key()))
 
 
 class _Printer(MathMLPresentationPrinter):
@@ -71,10 +67,10 @@ class _Printer(MathMLPresentationPrinter):
         return self._call("atan", expr.args[0])
 
     def _print_Max(self, expr: sympy.Expr) -> object:  # noqa: N802
-        return self._call("max", *_numbers_last(expr))
+        return self._call("max", *numbers_last(expr.args))
 
     def _print_Min(self, expr: sympy.Expr) -> object:  # noqa: N802
-        return self._call("min", *_numbers_last(expr))
+        return self._call("min", *numbers_last(expr.args))
 
     def _print_Heaviside(self, expr: sympy.Expr) -> object:  # noqa: N802
         return self._call("step", expr.args[0])

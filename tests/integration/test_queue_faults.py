@@ -164,13 +164,22 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
     client.set_retry(Retry(ConstantBackoff(0.01), 2))
     evaluator = RqEvaluator(client, RUN, patience_seconds=0.5)
     evaluator.submit([job(1)])
+    assert evaluator.status().queued == 1
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"has not answered for 0\.5 s"):
         collect_one(evaluator, 10)
-    with pytest.raises(RunPausedError, match="does not answer"):
+    with pytest.raises(RunPausedError, match="server fails: .*[Cc]onnect"):
         evaluator.submit([job(2)])
+    assert evaluator.status().queued == 1, "as it was when last seen"
     with pytest.raises(RunPausedError, match="has died"):
         server.check()
+
+
+def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
+    connection.config_set("maxmemory", 1)
+    evaluator = RqEvaluator(connection, RUN)
+    with pytest.raises(RunPausedError, match="server fails: .*maxmemory"):
+        evaluator.submit([job(1)])
 
 
 def test_a_job_survives_a_killed_server_that_starts_again_on_its_file(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class RqEvaluator:
         self._missed: set[str] = set()
         self._next_sweep = 0.0
         self._unreachable_since: float | None = None
+        self._status = QueueStatus(workers=(), queued=0, retries=0)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs. One that is already queued, running or done is left as it is."""
@@ -135,6 +136,8 @@ class RqEvaluator:
             except _UNREACHABLE as err:
                 self._wait_for_server(err)
                 evaluations = []
+            except redis.exceptions.RedisError as err:
+                raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
             if evaluations or time.monotonic() >= deadline:
                 return evaluations
 
@@ -158,7 +161,10 @@ class RqEvaluator:
             self._missed.discard(key)
 
     def status(self) -> QueueStatus:
-        return queue_status(self._connection, self._run)
+        """What goes on behind the run; the last that was known while the server is away."""
+        with suppress(redis.exceptions.RedisError):
+            self._status = queue_status(self._connection, self._run)
+        return self._status
 
     def _enqueue(self, job: Job) -> None:
         # A duplicate is queued, running or just finished; if it has been lost, a sweep finds out.
@@ -269,11 +275,11 @@ class RqEvaluator:
 
 @contextmanager
 def _server_needed() -> Iterator[None]:
-    """Pause the run where the server stays away for as long as its client reconnects (about a minute)."""
+    """Pause the run where the server refuses, or stays away for as long as its client reconnects (a minute)."""
     try:
         yield
-    except _UNREACHABLE as err:
-        raise RunPausedError(f"the Redis-compatible server does not answer: {err}") from err
+    except redis.exceptions.RedisError as err:
+        raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
 
 
 def queue_status(connection: redis.Redis, run: str) -> QueueStatus:
