@@ -34,8 +34,9 @@ from actsearch_workers.jobs import (
 MAX_RETRIES = 20
 """Failed attempts of one job after which its run pauses."""
 SWEEP_SECONDS = 2.0
-"""How often the controller looks for lost jobs. One counts as lost when two looks in a row find it nowhere: between
-the queue and a worker's hands there is a moment in which it is in neither."""
+"""How often the controller looks for lost jobs."""
+LOST_SECONDS = 1.5
+"""How long a job must be found nowhere to count as lost: between the queue and a worker's hands it is in neither."""
 PATIENCE_SECONDS = 300.0
 """How long the server may be away in mid-run before the run pauses."""
 _UNREACHABLE = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
@@ -92,7 +93,7 @@ class RqEvaluator:
         self._attempts: dict[str, int] = {}
         self._failures: dict[str, int] = {}
         self._delivered: set[str] = set()
-        self._missed: set[str] = set()
+        self._missed_since: dict[str, float] = {}
         self._next_sweep = 0.0
         self._unreachable_since: float | None = None
         self._status = QueueStatus(workers=(), queued=0, retries=0)
@@ -158,7 +159,7 @@ class RqEvaluator:
             self._attempts.pop(key, None)
             self._failures.pop(key, None)
             self._delivered.discard(key)
-            self._missed.discard(key)
+            self._missed_since.pop(key, None)
 
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
@@ -208,16 +209,17 @@ class RqEvaluator:
             for key in waiting:
                 pipe.exists(lease_key(ids[key]))
             results, queued, *held = pipe.execute()
-        done = {key.decode() for key in results}
-        queued = {key.decode() for key in queued}
-        nowhere = {
-            key
+        done = {key.decode(errors="replace") for key in results}
+        queued = {key.decode(errors="replace") for key in queued}
+        now = time.monotonic()
+        self._missed_since = {
+            key: self._missed_since.get(key, now)
             for key, lease in zip(waiting, held, strict=True)
             if not lease and key not in done and ids[key] not in queued
         }
-        for key in nowhere & self._missed:
+        for key in [key for key, since in self._missed_since.items() if now - since >= LOST_SECONDS]:
+            del self._missed_since[key]
             self._failed(Notice(evaluation=key, attempt=self._attempts[key], error="the worker that had it is gone"))
-        self._missed = nowhere - self._missed
         return done
 
     def _take(self, keys: set[str]) -> list[Evaluation]:
@@ -237,8 +239,8 @@ class RqEvaluator:
                 self._connection.hdel(results_key(self._run), key)
                 self._failed(Notice(evaluation=key, attempt=self._attempts[key], error=str(err)[:500]))
                 continue
-            self._delivered.add(key)
             evaluations.append(evaluation)
+        self._delivered.update(e.evaluation for e in evaluations)
         return evaluations
 
     def _failed(self, notice: Notice) -> None:
