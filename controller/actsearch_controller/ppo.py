@@ -6,7 +6,8 @@ while it is in flight; the clip then bounds how far an update may leave that pol
 would make the first ratio 1 and train on the batch as if it were fresh.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -41,6 +42,20 @@ def clipped_surrogate(new_log_prob: Tensor, old_log_prob: Tensor, advantage: Ten
     return -torch.minimum(ratio * advantage, clipped * advantage).mean()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread meanwhile: how a sum is split among threads changes its last bits, and so the trace.
+
+    It is the faster way too: the policy's matrices are small.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @dataclass(frozen=True)
 class _Rollout:
     """A batch in flight: choices ``(n, length)`` and their log-probabilities ``(n,)`` when they were sampled."""
@@ -72,7 +87,8 @@ class PPOController:
 
     def ask(self, n: int) -> list[Formula]:
         """`n` formulas sampled from the policy as it is now; remembered until they are told."""
-        choices, log_prob = self._policy.sample(n, self._generator)
+        with _one_thread():
+            choices, log_prob = self._policy.sample(n, self._generator)
         self._in_flight.append(_Rollout(choices, log_prob))
         return [self._space.formula(row) for row in choices.tolist()]
 
@@ -92,7 +108,8 @@ class PPOController:
         rollout = self._take(formulas)
         mean_reward = fmean(rewards)
         baseline = mean_reward if self._baseline is None else self._baseline
-        metrics = self._update(rollout, torch.tensor([reward - baseline for reward in rewards]))
+        with _one_thread():
+            metrics = self._update(rollout, torch.tensor([reward - baseline for reward in rewards]))
         for value in rewards:
             baseline += (1 - self._settings.baseline_decay) * (value - baseline)
         self._baseline = baseline

@@ -253,6 +253,23 @@ def test_the_seed_decides_and_every_seed_differs(make: Callable[[int], Proposer]
     assert controller.ask(20) != controller.ask(20)
 
 
+def test_the_number_of_torch_threads_decides_nothing() -> None:
+    """Without care the controller's weights, and so the trace, would depend on the machine's number of cores."""
+    states = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        try:
+            controller = PPOController(ONE_UNIT, PPOSettings(), seed=0)
+            for _ in range(3):
+                formulas = controller.ask(20)
+                controller.tell(formulas, [reward_of(formula) for formula in formulas])
+            assert torch.get_num_threads() == threads, "others in the process keep theirs"
+        finally:
+            torch.set_num_threads(1)
+        states.append(controller.state())
+    assert states[0] == states[1] == states[2]
+
+
 def test_a_batch_may_come_back_cut(make: Callable[[int], Proposer]) -> None:
     controller = make(0)
     formulas = controller.ask(10)
