@@ -168,7 +168,7 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"has not answered for 0\.5 s"):
         collect_one(evaluator, 10)
-    with pytest.raises(RunPausedError, match="server fails: .*[Cc]onnect"):
+    with pytest.raises(RunPausedError, match=r"server fails: .*[Cc]onnect"):
         evaluator.submit([job(2)])
     assert evaluator.status().queued == 1, "as it was when last seen"
     with pytest.raises(RunPausedError, match="has died"):
@@ -178,7 +178,7 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
 def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
     connection.config_set("maxmemory", 1)
     evaluator = RqEvaluator(connection, RUN)
-    with pytest.raises(RunPausedError, match="server fails: .*maxmemory"):
+    with pytest.raises(RunPausedError, match=r"server fails: .*maxmemory"):
         evaluator.submit([job(1)])
 
 
