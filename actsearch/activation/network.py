@@ -12,7 +12,7 @@ from actsearch.formula import Formula
 from actsearch.identity import canonical
 
 
-def act_layer(formula: Formula | Expression | str, *, gain: float = 1.0) -> Callable[[bool], nn.Module]:
+def act_layer(formula: Formula | Expression | str, *, gain: float = 1.0) -> Callable[..., nn.Module]:
     """A factory of fresh activations, as timm's `act_layer` argument wants it: a plain function of `inplace`.
 
     `inplace` is accepted and has no effect: no formula can overwrite the input that its gradient needs.
