@@ -51,8 +51,8 @@ class Recipe(Settings):
     """L2 coefficient, on weights of 2 or 4 dimensions only: never on biases, norm scales or β."""
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the steps over which the learning rate rises linearly."""
-    clip_norm: float | None = Field(1.0, gt=0)
-    """Gradient norm above which the gradient is scaled down; None: never."""
+    clip_norm: float = Field(1.0, ge=0)
+    """Gradient norm above which the gradient is scaled down; 0: never."""
     flip: bool = True
     """Random horizontal flips."""
     crop_padding: int = Field(0, ge=0, le=32)

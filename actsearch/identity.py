@@ -8,7 +8,7 @@ train differently.
 
 import itertools
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -24,7 +24,7 @@ _GRID = np.concatenate([sign * np.geomspace(1e-6, 60, 200) for sign in (-1, 1)] 
 _BETA_GRID = (0.0, 1.0, -1.0, 0.4, -0.3, 2.5, -4.0, 20.0)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def canonical(expression: Expression) -> Expression:
     """The canonical form: one and the same expression for every spelling of a function that the rules above cover.
 

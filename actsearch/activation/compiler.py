@@ -5,7 +5,7 @@ input's dtype holds.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -100,7 +100,7 @@ def torch_source(expression: Expression) -> tuple[list[tuple[str, str]], str]:
     return [(str(name), printer.doprint(value)) for name, value in shared], printer.doprint(result)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def torch_function(expression: Expression) -> Callable[..., Tensor | float]:
     """The function of `x, beta, beta2, …`, on tensors that broadcast; a number where nothing depends on an input.
 

@@ -60,6 +60,8 @@ def command(
         parameters = dict.fromkeys(parameters) | {
             "runs_dir": runs_dir,
             "resume": run,
+            "evaluations": evaluations,
+            "minutes": minutes,
             "allow_user_code": allow_user_code,
         }
     folder = run_to_drive(parameters, dataset_here=False)

@@ -91,7 +91,7 @@ configs = st.builds(
     batch=st.integers(1, 100),
     controller=st.sampled_from(["ppo", "random"]),
     child=st.builds(ChildSettings, gain=st.sampled_from(["unit", "as_is"])),
-    recipe=st.builds(Recipe, learning_rate=st.floats(1e-6, 100), clip_norm=st.none() | st.floats(1e-6, 10)),
+    recipe=st.builds(Recipe, learning_rate=st.floats(1e-6, 100), clip_norm=st.just(0.0) | st.floats(1e-6, 10)),
     space=st.builds(SpaceSettings, unary=st.none() | st.just(("identity", "sigmoid"))),
     ppo=st.builds(PPOSettings, learning_rate=st.floats(1e-9, 1)),
 )

@@ -113,7 +113,7 @@ def test_settings_flags_over_file_over_preset_over_the_childs_recipe(tmp_path: P
     file.write_text("evaluations = 7\nseed = 3\n[child]\nname = 'resnet8'\n[recipe]\nmomentum = 0.5\n")
     config = resolve(file, "quick", {"seed": 9, "recipe.steps": 33, "minutes": None})
     assert (config.evaluations, config.seed, config.batch) == (7, 9, 5)
-    assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, None)
+    assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, 0)
     assert resolve(file, None, {}).batch == RunConfig().batch == 20
     assert resolve(None, None, {}).recipe.steps == 150
 
@@ -122,6 +122,7 @@ def test_a_resolved_config_is_read_back_the_same(tmp_path: Path) -> None:
     from actsearch.runs import to_toml
 
     config = resolve(None, None, {"child.name": "resnet20", "minutes": 2.5, "space.units": 2})
+    assert config.recipe.clip_norm == 0  # not the default: a file without it would bring 1 back
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config))
     assert resolve(file, None, {}) == config

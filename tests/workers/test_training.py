@@ -234,7 +234,7 @@ def test_the_test_split_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_a_bad_function_is_an_outcome(tokens: tuple[str, ...], outcomes: set[Outcome], reason: str) -> None:
-    result = _train(_job(tokens, gain="as_is", steps=40, clip_norm=None, learning_rate=1.0))
+    result = _train(_job(tokens, gain="as_is", steps=40, clip_norm=0, learning_rate=1.0))
     assert result.outcome in outcomes
     assert reason in result.reason
     assert result.val_accuracy is None
@@ -244,7 +244,7 @@ def test_a_bad_function_is_an_outcome(tokens: tuple[str, ...], outcomes: set[Out
 
 
 def test_the_reason_names_the_step() -> None:
-    result = _train(_job(("cube", "square", "add"), gain="as_is", steps=40, clip_norm=None, learning_rate=1.0))
+    result = _train(_job(("cube", "square", "add"), gain="as_is", steps=40, clip_norm=0, learning_rate=1.0))
     if result.outcome is Outcome.NONFINITE:
         assert result.steps == 0
     else:

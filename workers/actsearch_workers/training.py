@@ -149,7 +149,7 @@ class _Training:
             return False
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.recipe.clip_norm is not None:
+        if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.recipe)
