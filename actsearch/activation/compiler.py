@@ -22,10 +22,10 @@ from actsearch.expression import Expression
 _CALLS = MappingProxyType({
     "Abs": "torch.abs",
     "Heaviside": "kernels.step",
-    "asinh": "torch.asinh",
+    "asinh": "kernels.asinh",
     "atan": "torch.atan",
     "cos": "torch.cos",
-    "cosh": "torch.cosh",
+    "cosh": "kernels.cosh",
     "erf": "torch.erf",
     "exp": "torch.exp",
     "log": "torch.log",
@@ -34,7 +34,7 @@ _CALLS = MappingProxyType({
     "sin": "torch.sin",
     "sinc": "kernels.sinc",
     "sinc_slope": "kernels.sinc_slope",
-    "sinh": "torch.sinh",
+    "sinh": "kernels.sinh",
     "softplus": "kernels.softplus",
     "tanh": "torch.tanh",
 })  # fmt: skip
