@@ -61,6 +61,7 @@ def test_a_killed_training_runs_again_on_the_living_worker(
     assert workers.restarts == 0
 
 
+@pytest.mark.slow
 def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_seconds(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
     assert evaluator.status().retries == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_outlives_its_lease_is_not_given_away(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:

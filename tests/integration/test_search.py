@@ -70,6 +70,7 @@ def _links_to(link: Path, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_it_ends_as_if_undisturbed(
     undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
