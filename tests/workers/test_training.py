@@ -334,4 +334,4 @@ def test_a_child_without_norm_tells_swish_from_relu() -> None:
         ]
         for tokens in (RELU, SWISH)
     }
-    assert mean(accuracy[SWISH]) - mean(accuracy[RELU]) >= 0.015, accuracy
+    assert mean(accuracy[SWISH]) - mean(accuracy[RELU]) >= 0.008, accuracy

@@ -83,3 +83,20 @@ def last_line(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     return next((line[:300] for line in reversed(lines) if line), "(empty log)")
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+"""Parameters of mallopt(3)."""
+
+
+def keep_freed_memory() -> None:
+    """Lets this process and its forks reuse freed memory in place of giving it back to the system and asking anew.
+
+    A child's activations are blocks of about a megabyte, which glibc maps and unmaps each time: the kernel then clears
+    every page again, which costs as much as the arithmetic. Measured on one core, 60 steps of `nf_resnet8` with
+    max(sinc x, min(x, 0)): 57 to 72 ms a step by default, 40 to 46 with this. Does nothing without glibc.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc accepts
+        libc.mallopt(_TRIM_THRESHOLD, 2**30)

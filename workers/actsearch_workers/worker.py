@@ -34,7 +34,7 @@ from actsearch_workers.jobs import (
     WorkerSettings,
     lease_key,
 )
-from actsearch_workers.processes import die_with_parent
+from actsearch_workers.processes import die_with_parent, keep_freed_memory
 
 LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
@@ -160,6 +160,7 @@ def serve(
         raise ConfigError(f"--name = {name[:110]!r}: up to 100 letters, digits, dots, dashes and underscores")
     connection = connect(address, timeout_seconds=wait_seconds)
     os.environ.update(PROCESS_ENVIRONMENT)
+    keep_freed_memory()
     _import_for_jobs()
     settings = WorkerSettings(
         name=name,
