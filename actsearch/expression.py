@@ -114,7 +114,7 @@ class Expression:
     @cached_property
     def full_text(self) -> str:
         """The text, and β's initial values where they are not 1: `beta + x; beta=0`."""
-        initial = ", ".join(f"{name}={value:g}" for name, value in self.initial.items() if value != 1)
+        initial = ", ".join(f"{name}={_shortest(value)}" for name, value in self.initial.items() if value != 1)
         return f"{self.text}; {initial}" if initial else self.text
 
     @cached_property
@@ -198,7 +198,12 @@ def read(text: str) -> Expression:
             text beyond the bounds above.
     """
     body, _, suffix = text.partition(";")
-    expr = _build(parse(body))
+    try:
+        expr = _build(parse(body))
+    except ExpressionError:
+        raise
+    except (ValueError, TypeError, ArithmeticError) as err:  # sympy's words for max(log(-1), 0) and the like
+        raise ExpressionError(f"{_short(body)!r} is not a real function: {_short(str(err))}") from err
     if expr.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo, sympy.I):
         raise ExpressionError(f"{_short(body)!r} is not a finite real function")
     return Expression(expr, _read_initial(suffix))
@@ -318,6 +323,11 @@ def _read_initial(text: str) -> dict[str, float]:
             raise ExpressionError(f"an initial value reads beta=0.5 or beta2=0, got {_short(part)!r}")
         initial[name] = number
     return initial
+
+
+def _shortest(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def _short(text: str) -> str:

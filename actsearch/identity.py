@@ -16,12 +16,16 @@ import sympy
 
 from actsearch.expression import Expression, X, beta_index, beta_name, beta_symbol, read
 from actsearch.functions import sigmoid
+from actsearch.primitives import EPS
 
 MAX_PERMUTED_BETAS = 4
 """Up to so many interchangeable β are put in order; a formula with more keeps its numbering from left to right."""
 
-_GRID = np.concatenate([sign * np.geomspace(1e-6, 60, 200) for sign in (-1, 1)] + [np.linspace(-8, 8, 321)])
-_BETA_GRID = (0.0, 1.0, -1.0, 0.4, -0.3, 2.5, -4.0, 20.0)
+_GRID = np.concatenate([sign * np.geomspace(1e-6, 1e6, 400) for sign in (-1, 1)] + [np.linspace(-8, 8, 321)])
+_BETA_GRID = (0.0, 1.0, -1.0, 0.4, -0.3, 2.5, -4.0, 20.0, 1e3)
+_GRID_NUMBERS = frozenset({EPS, *(sympy.Rational(n, d) for n in range(-4, 5) for d in (1, 2))})
+"""Numbers that the search space's own functions hold. Only among those does the grid decide which argument of a max or
+min never wins: with another number, such as max(x, 1e7), two functions could part where the grid has no point."""
 
 
 @lru_cache(maxsize=4096)
@@ -207,6 +211,8 @@ def _prune(expr: sympy.Expr) -> sympy.Expr:
     """Drops arguments of a max or min that the others beat at every x and β of a wide grid; max(u, -u) is |u|."""
     kept = sorted(expr.args, key=lambda a: (sympy.count_ops(a), str(a)))
     sign = 1 if isinstance(expr, sympy.Max) else -1
+    if not expr.atoms(sympy.Number) <= _GRID_NUMBERS:
+        return expr
     rows = {a: sign * _grid_values(a, expr.free_symbols) for a in kept}
     for candidate in reversed(kept.copy()):
         others = [rows[a] for a in kept if a != candidate]

@@ -11,7 +11,7 @@ from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
 from actsearch.runs import find_run
-from actsearch.store import EvaluationRecord, Store
+from actsearch.store import EvaluationRecord
 
 if TYPE_CHECKING:
     from actsearch.activation import Activation
@@ -73,11 +73,11 @@ def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
         RunError: there is no such run.
     """
     folder = find_run(Path(runs_dir), str(run))
-    with Store.open(folder.store, create=False) as store:
-        records = store.evaluations(folder.name, layers=False)
+    with folder.open() as (store, name):
+        records = store.evaluations(name, layers=False)
     found = [
         Found(r, r.evaluation.val_accuracy, r.evaluation.gain)
         for r in records
         if r.evaluation and r.evaluation.outcome is Outcome.TRAINED and r.evaluation.val_accuracy is not None
     ]
-    return Run(folder.name, sorted(found, key=lambda f: (-f.val_accuracy, f.record.number)))
+    return Run(name, sorted(found, key=lambda f: (-f.val_accuracy, f.record.number)))

@@ -11,11 +11,13 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import IO
 
 import tomli_w
 
@@ -59,6 +61,13 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report"
 
+    @contextmanager
+    def open(self) -> Iterator[tuple[Store, str]]:
+        """The folder's store, and its run's name there: the one it was born with, whatever the folder is called now."""
+        with Store.open(self.store, create=False) as store:
+            names = [record.name for record in store.runs()]
+            yield store, names[0] if len(names) == 1 else self.name
+
     @property
     def shown(self) -> Path:
         """The path as a person would type it from the current folder."""
@@ -94,7 +103,7 @@ class RunFolder:
         """
         with (self.path / "lock").open("a+", encoding="ascii") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except BlockingIOError as err:
                 file.seek(0)
                 raise RunError(
@@ -105,6 +114,19 @@ class RunFolder:
             file.flush()
             self.stop_file.unlink(missing_ok=True)
             yield
+
+
+def _lock(file: IO[str]) -> None:
+    """An exclusive lock; tried for half a second, since whoever asks `is_driven` holds one for a moment."""
+    for pause in (0.1, 0.2, 0.2, None):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 def create_run(runs_dir: Path, name: str | None, config: RunConfig, *, store_url: str | None = None) -> RunFolder:
@@ -127,7 +149,8 @@ def create_run(runs_dir: Path, name: str | None, config: RunConfig, *, store_url
         for part in (folder.logs, folder.redis, folder.report):
             part.mkdir()
         with Store.open(store_url or folder.store) as store:
-            command = shlex.join(["actsearch", "search", str(folder.shown / "config.toml")])
+            permission = ["--allow-user-code"] if config.allow_user_code else []
+            command = shlex.join(["actsearch", "search", str(folder.shown / "config.toml"), *permission])
             store.create_run(folder.name, config, command=command, versions=versions())
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -136,18 +159,18 @@ def create_run(runs_dir: Path, name: str | None, config: RunConfig, *, store_url
 
 
 def change_budget(
-    folder: RunFolder, store: Store, *, evaluations: int | None = None, minutes: float | None = None
+    folder: RunFolder, store: Store, run: str, *, evaluations: int | None = None, minutes: float | None = None
 ) -> RunConfig:
     """Gives a run another budget before it is resumed; both are totals over the run's life, None keeps what it has.
 
     Raises:
         ConfigError: a budget of 0 or less.
     """
-    settings = store.run(folder.name).config.model_dump(mode="json")
+    settings = store.run(run).config.model_dump(mode="json")
     changes = {"evaluations": evaluations, "minutes": minutes}
     config = RunConfig.parse(settings | {key: value for key, value in changes.items() if value is not None})
-    store.set_config(folder.name, config)
-    folder.config.write_text(to_toml(config), encoding="utf-8")
+    store.set_config(run, config)
+    folder.write_config(config)
     return config
 
 

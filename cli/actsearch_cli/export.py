@@ -31,11 +31,10 @@ def command(
 ) -> None:
     """Write every finished evaluation of a run, in the order asked."""
     from actsearch.runs import find_run
-    from actsearch.store import Store
 
     folder = find_run(runs_dir, run)
-    with Store.open(folder.store, create=False) as store:
-        rows = [_row(record) for record in store.evaluations(folder.name, layers=False) if record.evaluation]
+    with folder.open() as (store, name):
+        rows = [_row(record) for record in store.evaluations(name, layers=False) if record.evaluation]
     text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n" if format is Format.JSON else _csv(rows)
     if output is None:
         print(text, end="")

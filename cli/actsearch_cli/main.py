@@ -39,13 +39,15 @@ def run(arguments: list[str]) -> int:
         return _fail(str(err), 2)
     except ActsearchError as err:
         return _fail(str(err), 1)
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stderr.close()
+        return 0
+    except OSError as err:
+        return _fail(f"{err.filename or 'system'}: {err.strerror or err}", 1)
     except typer.Abort:
         return 130
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stderr.close()
-        return 0
 
 
 def _sentence(err: TyperException) -> str:

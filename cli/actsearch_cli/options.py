@@ -43,7 +43,7 @@ def data_dir() -> Path:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG.toml]", help="A run's settings; flags override them.", show_default=False),
+    typer.Argument(metavar="CONFIG.toml", help="A run's settings; flags override them.", show_default=False),
 ]
 NewRun = Annotated[
     str | None, typer.Option("--run", help="Name of the new run.", show_default="run1, run2, …, the first free")

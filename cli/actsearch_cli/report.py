@@ -22,9 +22,8 @@ def command(
     Works while the run goes on and after it ended.
     """
     from actsearch.runs import find_run
-    from actsearch.store import Store
     from actsearch_reports.page import write_report
 
     folder = find_run(runs_dir, run)
-    with Store.open(folder.store, create=False) as store:
-        print(write_report(store, folder.name, output or folder.shown / "report"))
+    with folder.open() as (store, name):
+        print(write_report(store, name, output or folder.shown / "report"))

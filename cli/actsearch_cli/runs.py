@@ -1,6 +1,7 @@
 """`actsearch runs`: all runs of a folder."""
 
 import json
+import sys
 
 from actsearch_cli.options import RUNS_DIR, Json, RunsDir
 
@@ -9,10 +10,16 @@ NAME = "runs"
 
 def command(runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
     """List the runs under a folder."""
+    from actsearch.errors import RunError
     from actsearch.runs import run_folders
     from actsearch_cli.status import document
 
-    documents = [document(folder) for folder in run_folders(runs_dir)]
+    documents = []
+    for folder in run_folders(runs_dir):
+        try:
+            documents.append(document(folder))
+        except RunError as err:  # one that is being made, or half copied: the others are still there to be seen
+            print(f"{folder.shown}: {err}", file=sys.stderr)
     if as_json:
         print(json.dumps(documents, indent=2, ensure_ascii=False))
         return

@@ -54,6 +54,7 @@ def command(
     from actsearch_workers.server import LocalServer, find_program
 
     os.environ.update(PROCESS_ENVIRONMENT)
+    devices = _devices(device, workers)
     address = find_address(redis_url, redis_password_file, os.environ)
     if address is None:
         find_program()  # before a run is made that no server could serve
@@ -68,11 +69,10 @@ def command(
             server = stack.enter_context(LocalServer(folder.redis))
             address = server.address
             watched.append(server.check)
-        worker = [sys.executable, "-m", "actsearch_cli.main", "worker", "--device", device]
+        worker = [sys.executable, "-m", "actsearch_cli.main", "worker"]
         worker += ["--allow-user-code"] if allow_user_code else []
-        pool = stack.enter_context(
-            LocalWorkers([worker] * (workers or _places(device)), folder.logs, environment_of(address))
-        )
+        commands = [[*worker, "--device", chosen] for chosen in devices]
+        pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
         watched.append(pool.check)
 
         def watch() -> None:
@@ -83,11 +83,11 @@ def command(
     raise typer.Exit(code)
 
 
-def _places(device: str) -> int:
-    """One worker a GPU where there are GPUs and they are wanted, else one a core that this process may use."""
-    if device != "cpu":
-        import torch
+def _devices(wanted: str, workers: int | None) -> list[str]:
+    """The device of each worker: one a GPU where there are GPUs and they are wanted, else one a core for our use."""
+    from actsearch_workers.environment import check_device
 
-        if gpus := torch.cuda.device_count():
-            return gpus
-    return len(os.sched_getaffinity(0))
+    gpus = check_device(wanted)
+    if wanted == "auto" and gpus:
+        return [f"cuda:{k % gpus}" for k in range(workers or gpus)]
+    return ["cpu" if wanted == "auto" else wanted] * (workers or len(os.sched_getaffinity(0)))

@@ -42,8 +42,8 @@ def drive(
     from actsearch_workers.queue import RqEvaluator
 
     console = Console(stderr=as_json, quiet=as_json)
-    with Store.open(folder.store, create=False) as store, _stopping() as stop:
-        evaluator = RqEvaluator(connection, folder.name, watch=watch)
+    with folder.open() as (store, name), _stopping() as stop:
+        evaluator = RqEvaluator(connection, name, watch=watch)
         with View(console, evaluator.status) as view:
 
             def on_progress(progress: Any) -> None:
@@ -51,8 +51,8 @@ def drive(
                     stop.set()
                 view(progress)
 
-            record = resume(store, folder.name, evaluator, stop=stop, on_progress=on_progress)
-        _conclude(folder, store, console, as_json)
+            record = resume(store, name, evaluator, stop=stop, on_progress=on_progress)
+        _conclude(folder, store, name, console, as_json)
     return INTERRUPTED if record.state is RunState.INTERRUPTED else 0
 
 
@@ -72,19 +72,19 @@ def _stopping() -> Iterator[Event]:
         yield stop
 
 
-def _conclude(folder: RunFolder, store: Store, console: Console, as_json: bool) -> None:
+def _conclude(folder: RunFolder, store: Store, name: str, console: Console, as_json: bool) -> None:
     """Prints what came of it, and where the report is."""
-    page = _write_report(folder, store)
+    page = _write_report(folder, store, name)
     if as_json:
         print(json.dumps(document(folder) | {"report": page}, indent=2, ensure_ascii=False))
         return
     from actsearch_reports.tables import top_functions
 
-    record, summary = store.run(folder.name), store.summary(folder.name)
+    record, summary = store.run(name), store.summary(name)
     table = Table(title="best functions, one training each: a table of luck until they are trained again", box=None)
     for column in ("rank", "accuracy", "function", "known as"):
         table.add_column(column, justify="right" if column in ("rank", "accuracy") else "left")
-    for row in top_functions(store.evaluations(folder.name, layers=False), 10):
+    for row in top_functions(store.evaluations(name, layers=False), 10):
         table.add_row(str(row.rank), f"{row.val_accuracy:.2%}", row.canonical, ", ".join(row.names))
     console.print(table)
     counts = ", ".join(f"{count} {outcome.value}" for outcome, count in summary.by_outcome.items())
@@ -101,7 +101,7 @@ def _conclude(folder: RunFolder, store: Store, console: Console, as_json: bool) 
         console.print(f"{key:<12} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _write_report(folder: RunFolder, store: Store) -> str | None:
+def _write_report(folder: RunFolder, store: Store, name: str) -> str | None:
     """The report's path; None where the `reports` extra is not installed, as in a controller's container."""
     try:
         from actsearch_reports.page import write_report
@@ -110,4 +110,4 @@ def _write_report(folder: RunFolder, store: Store) -> str | None:
             return None
         raise
     print("writing the report …", file=sys.stderr, flush=True) if sys.stderr.isatty() else None
-    return str(write_report(store, folder.name, folder.shown / "report"))
+    return str(write_report(store, name, folder.shown / "report"))

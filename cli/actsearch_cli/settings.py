@@ -36,10 +36,12 @@ def resolve(config_file: Path | None, preset: str | None, flags: Mapping[str, An
     settings = _merged({}, PRESETS[preset] if preset else {})
     settings = _merged(settings, read_toml(config_file) if config_file else {})
     settings = _merged(settings, _nested(flags))
+    # A permission is given by whoever runs the command, never by a file that somebody else may have written.
+    allowed = settings["allow_user_code"] = bool(flags.get("allow_user_code"))
     chosen = settings.get("child", {})
     if isinstance(chosen, Mapping):  # anything else is refused below, by its key
         name = str(chosen.get("name", RunConfig().child.name))
-        entry = child(name, allow_user_code=bool(settings.get("allow_user_code")))
+        entry = child(name, allow_user_code=allowed)
         settings = _merged({"recipe": entry.recipe.model_dump()}, settings)
     config = RunConfig.parse(settings)
     check_controller(config.controller)

@@ -6,8 +6,7 @@ from typing import Any
 
 from actsearch.config import RunConfig
 from actsearch.errors import ConfigError, RunError
-from actsearch.runs import RunFolder, create_run, find_run
-from actsearch.store import Store
+from actsearch.runs import RunFolder, change_budget, create_run, find_run
 from actsearch_cli.options import data_dir
 from actsearch_cli.settings import resolve
 
@@ -76,13 +75,10 @@ def raise_budget(folder: RunFolder, parameters: Mapping[str, Any]) -> None:
     changes = {name: parameters[name] for name in RAISABLE if parameters[name] is not None}
     if parameters["resume"] is None or not changes:
         return
-    config, _ = _read(folder)
-    config = RunConfig.parse(config.model_dump() | changes)
-    with Store.open(folder.store, create=False) as store:
-        store.set_config(folder.name, config)
-    folder.write_config(config)
+    with folder.open() as (store, name):
+        change_budget(folder, store, name, **changes)
 
 
 def _read(folder: RunFolder) -> tuple[RunConfig, int]:
-    with Store.open(folder.store, create=False) as store:
-        return store.run(folder.name).config, store.summary(folder.name).asked
+    with folder.open() as (store, name):
+        return store.run(name).config, store.summary(name).asked

@@ -41,17 +41,17 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
 
 def document(folder: "RunFolder") -> dict[str, Any]:
     """What `status --json` prints."""
-    from actsearch.store import RunState, Store
+    from actsearch.store import RunState
 
-    with Store.open(folder.store, create=False) as store:
-        record, summary = store.run(folder.name), store.summary(folder.name)
+    with folder.open() as (store, name):
+        record, summary = store.run(name), store.summary(name)
     state, reason = record.state.value, record.reason
     if record.state is RunState.RUNNING and not folder.is_driven:
         state = "interrupted"
         reason = f"its controller is gone; `actsearch search --resume {folder.name}` goes on with nothing lost"
     best = summary.best
     return {
-        "run": folder.name,
+        "run": name,
         "state": state,
         "reason": reason,
         "evaluations": {

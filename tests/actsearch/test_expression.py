@@ -67,6 +67,12 @@ def test_initial_values_travel_in_the_text() -> None:
     assert read("x*sigmoid(beta*x)").full_text == "x*sigmoid(beta*x)"
 
 
+def test_initial_values_are_kept_to_the_last_digit() -> None:
+    for value in (0.123456789, 1e-7, 0.1 + 0.2):
+        assert read(f"x + beta; beta={value!r}").full_text == f"beta + x; beta={value!r}"
+        assert dict(read(read(f"x + beta; beta={value!r}").full_text).initial) == {"beta": value}
+
+
 def test_derivatives_against_differences() -> None:
     x = np.linspace(-3, 3, 41) + 0.013
     for call, (arity, _) in CALLS.items():
@@ -97,6 +103,7 @@ ATTACKS = [
     "sin(*x)", "eval('1')", "getattr(x, 'a')", "sin(sin)", "sin", "__builtins__", "1j", "...", "None", "x;beta", "x;beta=inf",
     "x;x=1", "x;beta=__import__('os')", "х*2", "sigmоid(x)", "ｘ", "x\x00", "x\n+1\n;import os", "0x10**0x7fffffff",
     "+".join(["x"] * 900), "sin(" * 60 + "x" + ")" * 60, "1_000_000_0", "x**-65", "x**(9**9**9)",
+    "max(log(-1), 0)", "step(log(-1))", "max(0**-1, x)",
 ]  # fmt: skip
 
 

@@ -80,6 +80,35 @@ def test_different_functions_stay_apart(one: str, other: str) -> None:
     assert canonical_text(read(one)) != canonical_text(read(other))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max(x, 100)",
+        "min(max(x, 0), 100)",
+        "max(x**2 - 4000, 0)",
+        "max(beta, 25)*x",
+        "max(0, 1 - 10000*(x - 0.52)**2)",
+        "max(x, 1e6)",
+    ],
+)
+def test_a_number_off_the_grid_is_never_pruned(text: str) -> None:
+    function = read(text)
+    x = np.array([0.0, 0.52, 3.0, 70.0, 200.0, 1e7])
+    np.testing.assert_allclose(canonical(function).values(x, beta=50.0), function.values(x, beta=50.0))
+
+
+def test_pruning_holds_far_out() -> None:
+    """The one-unit space's max and min at points that the pruning has not seen."""
+    x = np.concatenate([s * np.geomspace(1e-7, 1e7, 997) for s in (-1, 1)])
+    for formula in Space(SpaceSettings(binary=("max", "min"))).enumerate():
+        expression = expression_of(formula)
+        for beta in (-30.0, 0.1, 700.0):
+            betas = dict.fromkeys(expression.initial, beta)
+            ours, theirs = expression.values(x, **betas), canonical(expression).values(x, **betas)
+            usable = np.isfinite(ours)
+            np.testing.assert_allclose(theirs[usable], ours[usable], rtol=1e-9, atol=1e-12, err_msg=str(expression))
+
+
 def test_one_unit_space_against_brute_force() -> None:
     """A sample of the 6,250 strings: equal canonical text exactly where values agree at several β."""
     rng = np.random.default_rng(5)

@@ -99,11 +99,11 @@ def test_a_run_is_driven_by_one_process_and_free_when_that_dies(tmp_path: Path) 
 def test_another_budget_stands_in_file_and_store_and_leaves_the_rest(tmp_path: Path) -> None:
     folder = create_run(tmp_path, "first", CONFIG)
     with Store.open(folder.store) as store:
-        changed = change_budget(folder, store, evaluations=100)
+        changed = change_budget(folder, store, folder.name, evaluations=100)
         assert changed == CONFIG.model_copy(update={"evaluations": 100})
         assert store.run("first").config == changed == RunConfig.parse(read_toml(folder.config))
         with pytest.raises(ConfigError, match="evaluations = '0'"):
-            change_budget(folder, store, evaluations=0)
+            change_budget(folder, store, folder.name, evaluations=0)
         assert store.run("first").config == changed
 
 

@@ -38,6 +38,8 @@ BAD_INPUT = [
     (["search", "--child", "mine:net", "--allow-user-code"], "cannot import mine"),
     (["search", "--redis-url", "redis://:secret@localhost:1/0"], "a command line shows its password"),
     (["search", "--redis-url", "http://localhost"], "a Redis URL starts with redis://"),
+    (["search", "--device", "banana"], "--device = 'banana': right would be auto, cpu or cuda:0"),
+    (["search", "--device", "cuda:99"], "--device = 'cuda:99': this machine has"),
     (["controller"], "a controller needs a server"),
     (["worker"], "a worker needs a server"),
     (["status", "nothing"], "no run named 'nothing' in "),
@@ -126,6 +128,46 @@ def test_a_resolved_config_is_read_back_the_same(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(to_toml(config))
     assert resolve(file, None, {}) == config
+
+
+def test_a_file_cannot_allow_user_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "mine.toml").write_text("allow_user_code = true\n[child]\nname = 'mine:net'\n")
+    assert run(["search", "mine.toml"]) == 2
+    assert "imported only with --allow-user-code" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("body", ["raise RuntimeError('boom')", "def net(:", "import nothing_of_that_name", "net = 3"])
+def test_user_code_that_fails_gets_one_line(body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"mine{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(body)
+    assert run(["search", "--child", f"{name}:net", "--allow-user-code"]) == 2
+    err = capsys.readouterr().err
+    assert f"child '{name}:net'" in err
+    assert err.count("\n") == 1
+
+
+def test_a_renamed_and_a_broken_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from actsearch.runs import create_run
+
+    create_run(tmp_path / "runs", "first", RunConfig()).path.rename(tmp_path / "runs" / "shared")
+    broken = tmp_path / "runs" / "broken"
+    broken.mkdir()
+    (broken / "config.toml").write_text("")
+    assert run(["status", "shared", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run"] == "first"
+    assert run(["runs", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [found["run"] for found in json.loads(out)] == ["first"]
+    assert "broken" in err
+
+
+def test_output_that_cannot_be_written_gets_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from actsearch.runs import create_run
+
+    create_run(tmp_path / "runs", "first", RunConfig())
+    assert run(["export", "first", "--output", "missing/file.json"]) == 1
+    assert capsys.readouterr().err == "error: missing/file.json: No such file or directory\n"
 
 
 def test_unknown_names_are_callers_errors() -> None:

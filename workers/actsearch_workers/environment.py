@@ -76,20 +76,26 @@ def choose_device(wanted: str, owner: str, connection: redis.Redis) -> str:
     Raises:
         ConfigError: anything else, or a GPU that is not here.
     """
+    gpus = check_device(wanted)
+    if wanted == "auto":
+        return f"cuda:{_claim_gpu(gpus, owner, connection)}" if gpus else "cpu"
+    return wanted
+
+
+def check_device(wanted: str) -> int:
+    """The number of GPUs here that `wanted` may use; `ConfigError` for a device that is not here, or no device."""
+    if wanted == "cpu":
+        return 0
+    number = re.fullmatch(r"cuda:(\d+)", wanted)
+    if number is None and wanted != "auto":
+        raise ConfigError(f"--device = '{wanted}': right would be auto, cpu or cuda:0")
     import torch
 
     gpus = torch.cuda.device_count()
-    if wanted == "auto":
-        return f"cuda:{_claim_gpu(gpus, owner, connection)}" if gpus else "cpu"
-    if wanted == "cpu":
-        return wanted
-    number = re.fullmatch(r"cuda:(\d+)", wanted)
-    if number is None:
-        raise ConfigError(f"--device = '{wanted}': right would be auto, cpu or cuda:0")
-    if int(number[1]) >= gpus:
+    if number is not None and int(number[1]) >= gpus:
         here = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no CUDA device"
         raise ConfigError(f"--device = '{wanted}': this machine has {here}")
-    return wanted
+    return gpus
 
 
 def hold_gpu(device: str, owner: str, connection: redis.Redis) -> None:

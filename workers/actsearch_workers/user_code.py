@@ -41,9 +41,23 @@ def user_function(kind: str, name: str, *, allow_user_code: bool) -> Callable[..
         raise ConfigError(f"{kind} {name!r}: cannot import {module_name}: {_one_line(err)}") from err
     except AttributeError as err:
         raise ConfigError(f"{kind} {name!r}: {_one_line(err)}") from err
+    except Exception as err:
+        raise ConfigError(f"{kind} {name!r}: importing {module_name} raised {_named(err)}") from err
     if not callable(function):
         raise ConfigError(f"{kind} {name!r}: {function_name} is a {type(function).__name__}, not a function")
     return function  # type: ignore[no-any-return]
+
+
+def call_users(kind: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the user's function returns; `ConfigError` if it raises: no other worker or attempt would fare better."""
+    try:
+        return function(*arguments)
+    except Exception as err:
+        raise ConfigError(f"{kind} {name!r} raised {_named(err)}") from err
+
+
+def _named(err: Exception) -> str:
+    return f"{type(err).__name__}: {_one_line(err)}"[:300]
 
 
 def _one_line(err: Exception) -> str:

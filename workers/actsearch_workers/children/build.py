@@ -16,7 +16,7 @@ from actsearch.config import ChildSettings
 from actsearch.errors import ConfigError
 from actsearch_workers.children import Child, child
 from actsearch_workers.children.spec import ActLayer, Spec
-from actsearch_workers.user_code import user_function
+from actsearch_workers.user_code import call_users, user_function
 
 _NOT_POINTWISE = (nn.MultiheadAttention, nn.Softmin, nn.Softmax, nn.Softmax2d, nn.LogSoftmax)
 
@@ -79,7 +79,7 @@ def build_child(
 
 def _users_child(entry: Child, act_layer: ActLayer, num_classes: int, in_chans: int) -> nn.Module:
     function = user_function("child", entry.build, allow_user_code=True)  # child() has asked
-    model: Any = function(act_layer, num_classes, in_chans)
+    model: Any = call_users("child", entry.name, function, act_layer, num_classes, in_chans)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"child {entry.name!r} returns an nn.Module, got {type(model).__name__}")
     if not activations(model):
