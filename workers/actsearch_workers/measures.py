@@ -81,14 +81,15 @@ def layer_records(
         quantiles: of β where a layer has more than 64 channels.
     """
     layers = activations(model)
-    counts = {name: torch.zeros(BINS) for name in layers}
+    counts = {name: torch.zeros(BINS, dtype=torch.int64) for name in layers}
     channels = dict.fromkeys(layers, 0)
 
     def observe(name: str, layer: Activation) -> RemovableHandle:
         def count(_: nn.Module, args: tuple[Tensor, ...]) -> None:
             x = args[0].float()
             channels[name] = x.shape[layer.channel_dim]
-            counts[name] += torch.histc(x.clamp(-10, 10), bins=BINS, min=-10, max=10).cpu()
+            for part in torch.split(x.clamp(-10, 10).flatten(), 2**24):  # histc counts in float32, exact up to there
+                counts[name] += torch.histc(part, bins=BINS, min=-10, max=10).to("cpu", torch.int64)
 
         return layer.register_forward_pre_hook(count)
 

@@ -1,0 +1,59 @@
+"""Swish against ReLU in the default child, paired by seed: the table in README.md.
+
+python benchmarks/contrast.py --steps 150 400 --seeds 3
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
+
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+
+from actsearch.config import ChildSettings
+from actsearch.evaluation import Job
+from actsearch_workers.children import child
+from actsearch_workers.training import train
+
+FORMULAS = {"ReLU": ("relu", "relu", "max"), "Swish": ("scale", "identity", "gate")}
+
+
+def accuracy(tokens: tuple[str, ...], name: str, steps: int, seed: int) -> float:
+    """Validation accuracy, 0-1, of one child on the embedded images."""
+    job = Job(
+        run="contrast",
+        evaluation="0" * 16,
+        tokens=tokens,
+        seed=seed,
+        child=ChildSettings(name=name),
+        recipe=child(name).recipe.model_copy(update={"steps": steps}),
+        dataset="fashion-mini",
+        max_operations=400,
+        timeout_seconds=3600,
+    )
+    result = train(job, device=torch.device("cpu"), data_dir=Path())
+    return result.val_accuracy or 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--child", default="nf_resnet8")
+    parser.add_argument("--steps", type=int, nargs="+", default=[150, 400])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for steps in options.steps:
+        differences = []
+        for seed in range(options.seeds):
+            found = {name: accuracy(tokens, options.child, steps, seed) for name, tokens in FORMULAS.items()}
+            differences.append(found["Swish"] - found["ReLU"])
+            print(f"{steps} steps, seed {seed}:", *(f"{name} {value:.4f}" for name, value in found.items()), flush=True)
+        error = stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else float("nan")
+        print(f"{steps} steps: Swish - ReLU = {100 * mean(differences):.2f} points, standard error {100 * error:.2f}")
+
+
+if __name__ == "__main__":
+    main()
