@@ -97,6 +97,7 @@ def test_a_number_off_the_grid_is_never_pruned(text: str) -> None:
     np.testing.assert_allclose(canonical(function).values(x, beta=50.0), function.values(x, beta=50.0))
 
 
+@pytest.mark.slow
 def test_pruning_holds_far_out() -> None:
     """The one-unit space's max and min at points that the pruning has not seen."""
     x = np.concatenate([s * np.geomspace(1e-7, 1e7, 997) for s in (-1, 1)])

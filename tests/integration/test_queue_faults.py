@@ -150,6 +150,7 @@ def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, st
     assert connection.ttl(results_key(RUN)) == -1
 
 
+@pytest.mark.slow
 def test_sigterm_lets_the_training_at_hand_finish(connection: redis.Redis, start_workers: WorkerStarter) -> None:
     workers = start_workers("one")
     evaluator = RqEvaluator(connection, RUN)

@@ -14,6 +14,8 @@ import pytest
 import actsearch
 from actsearch.store import Store
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--workers", "2"]
 
 
@@ -70,7 +72,6 @@ def _links_to(link: Path, folder: Path) -> bool:
         return False
 
 
-@pytest.mark.slow
 def test_interrupted_and_resumed_it_ends_as_if_undisturbed(
     undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -110,7 +111,6 @@ def _wait_for(folder: Path, told: int) -> None:
     raise AssertionError(f"no {told} results within two minutes")
 
 
-@pytest.mark.slow
 def test_a_done_run_goes_on_with_a_larger_budget(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = undisturbed
     assert run(folder, "search", "--resume", "first", "--evaluations", "14")["evaluations"]["told"] == 14
@@ -125,7 +125,6 @@ def test_a_done_run_goes_on_with_a_larger_budget(undisturbed: tuple[Path, dict[s
     assert "has asked for 14 already" in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("child", ["efficientnet_tiny", "resnet20"])
 def test_other_children(child: str, tmp_path: Path) -> None:
     document = run(
@@ -135,13 +134,11 @@ def test_other_children(child: str, tmp_path: Path) -> None:
     assert document["evaluations"]["by_outcome"]["trained"] >= 1
 
 
-@pytest.mark.slow
 def test_two_units_and_random(tmp_path: Path) -> None:
     document = run(tmp_path, "search", *SMALL, "--units", "2", "--controller", "random", "--evaluations", "4")
     assert document["evaluations"]["told"] == 4
 
 
-@pytest.mark.slow
 def test_a_users_child_and_data(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np\n"
@@ -161,7 +158,6 @@ def test_a_users_child_and_data(tmp_path: Path) -> None:
     assert document["evaluations"]["told"] == 3
 
 
-@pytest.mark.slow
 def test_stop_from_another_terminal(tmp_path: Path) -> None:
     search = subprocess.Popen(
         command("search", *SMALL, "--evaluations", "500", "--run", "first"), cwd=tmp_path, stdout=subprocess.DEVNULL

@@ -135,6 +135,7 @@ def test_nothing_from_a_run_is_markup(report: Report, store_run: StoreRun, tmp_p
     assert "{{ 7 * 7 }}" in page.text
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(report: Report, tmp_path: Path) -> None:
     write_report(report.store, "first", tmp_path)
     files = sorted(p.name for p in report.folder.iterdir())
