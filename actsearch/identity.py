@@ -14,9 +14,10 @@ from types import MappingProxyType
 import numpy as np
 import sympy
 
-from actsearch.expression import Expression, X, beta_index, beta_name, beta_symbol, read
+from actsearch.expression import Expression, X, beta_index, beta_name, beta_symbol
 from actsearch.functions import sigmoid
 from actsearch.primitives import EPS
+from actsearch.reader import read
 
 MAX_PERMUTED_BETAS = 4
 """Up to so many interchangeable β are put in order; a formula with more keeps its numbering from left to right."""

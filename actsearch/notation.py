@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from actsearch.errors import FormulaError
-from actsearch.expression import beta_name, parse
+from actsearch.expression import beta_name
 from actsearch.formula import MAX_UNITS, CoreUnit, Formula
 from actsearch.primitives import BINARY, UNARY, Primitive
+from actsearch.reader import parse
 
 _TEMPLATES = {id(p): ast.parse(p.text, mode="eval").body for p in (*UNARY.values(), *BINARY.values())}
 _BETA = re.compile(r"beta\d*")

@@ -101,22 +101,19 @@ def step(x: Tensor) -> Tensor:
     return (torch.sign(x) + 1) / 2
 
 
-def maximum(first: Tensor | float, *others: Tensor | float) -> Tensor:
-    """The largest argument, broadcast; of two numbers and a tensor the tensor's dtype holds."""
-    return _fold(1, first, *others)
+def maximum(a: Tensor, b: Tensor | float) -> Tensor:
+    """The larger of two, broadcast; a number takes the tensor's dtype."""
+    return _extremum(a, b, 1)
 
 
-def minimum(first: Tensor | float, *others: Tensor | float) -> Tensor:
-    """The smallest argument, broadcast."""
-    return _fold(-1, first, *others)
+def minimum(a: Tensor, b: Tensor | float) -> Tensor:
+    """The smaller of two, broadcast."""
+    return _extremum(a, b, -1)
 
 
-def _fold(sign: int, *args: Tensor | float) -> Tensor:
-    like = next(a for a in args if isinstance(a, Tensor))
-    tensors = [a if isinstance(a, Tensor) else torch.full((), a, dtype=like.dtype, device=like.device) for a in args]
-    result = tensors[0]
-    for tensor in tensors[1:]:
-        result = _Extremum.apply(result, tensor, sign)
+def _extremum(a: Tensor, b: Tensor | float, sign: int) -> Tensor:
+    other = b if isinstance(b, Tensor) else torch.full((), b, dtype=a.dtype, device=a.device)
+    result: Tensor = _Extremum.apply(a, other, sign)
     return result
 
 

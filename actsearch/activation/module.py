@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import Parameter, UninitializedParameter
 
-from actsearch.activation.compiler import torch_function
-from actsearch.expression import Expression, expression_of, read
+from actsearch.activation.eager import torch_function
+from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
+from actsearch.reader import read
 
 
 def as_expression(formula: Formula | Expression | str) -> Expression:

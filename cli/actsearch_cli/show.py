@@ -20,7 +20,7 @@ def command(
     max(x, 0), sigmoid(x), softplus(x), sin(x). β starts at 1 unless said: 'x + beta; beta=0'.
     """
     from actsearch import identity
-    from actsearch.expression import read
+    from actsearch.reader import read
 
     function = read(expression)
     form = identity.canonical(function)

@@ -9,10 +9,11 @@ from html import escape
 import sympy
 from sympy.printing.mathml import MathMLPresentationPrinter
 
-from actsearch.expression import Expression, expression_of, numbers_last
+from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
 from actsearch.primitives import EPS
+from actsearch.printers import numbers_last
 
 
 @lru_cache(maxsize=4096)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from torch import nn
 
 from actsearch.activation import Activation, act_layer, activations, beta_parameters, materialize
-from actsearch.expression import expression_of, read
+from actsearch.expression import expression_of
 from actsearch.formula import Formula
+from actsearch.reader import read
 from tests.actsearch.strategies import formulas
 
 SWISH = Formula.from_tokens(["scale", "identity", "gate"])

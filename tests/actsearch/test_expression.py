@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actsearch.errors import ActsearchError, ExpressionError, FormulaError
-from actsearch.expression import CALLS, expression_of, read
+from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.notation import match, write
+from actsearch.reader import CALLS, read
 from tests.actsearch.strategies import formulas
 
 

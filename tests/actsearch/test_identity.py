@@ -9,7 +9,7 @@ from scipy import integrate
 
 from actsearch.config import ChildSettings, Recipe, SpaceSettings
 from actsearch.evaluation import child_seed, evaluation_key
-from actsearch.expression import expression_of, read
+from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import (
     canonical,
@@ -22,6 +22,7 @@ from actsearch.identity import (
     operation_count,
     unit_gain,
 )
+from actsearch.reader import read
 from actsearch.space import Space
 from tests.actsearch.strategies import formulas
 

@@ -11,8 +11,9 @@ from mpmath import mpf
 
 from actsearch.activation import Activation
 from actsearch.errors import UnknownNameError
-from actsearch.expression import Expression, X, beta_symbol, read
+from actsearch.expression import Expression, X, beta_symbol
 from actsearch.primitives import BINARY, UNARY, unary
+from actsearch.reader import read
 
 GRID = [0.0, 1e-8, -1e-8, 0.1, -0.1, 0.49, 0.51, 1.0, -1.0, 2.5, -2.5, 7.0, -7.0, 20.0, -20.0, 100.0, -100.0]
 EPS = mpf("1e-5")

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from actsearch.evaluation import LayerRecord, Outcome
-from actsearch.expression import read
+from actsearch.reader import read
 from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards, style
 from actsearch_reports.layers import BetaSummary, beta_summaries
 from actsearch_reports.tables import BatchRow, OutcomeRow, RewardRow

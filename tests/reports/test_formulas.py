@@ -4,8 +4,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from actsearch.expression import Expression, read
+from actsearch.expression import Expression
 from actsearch.primitives import BINARY, UNARY
+from actsearch.reader import read
 from actsearch_reports.formulas import mathml, trained_expression
 
 

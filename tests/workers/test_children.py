@@ -16,8 +16,8 @@ from torch import nn
 from actsearch.activation import act_layer, activations, materialize
 from actsearch.config import ChildSettings
 from actsearch.errors import CallerError, ConfigError, UnknownNameError
-from actsearch.expression import read
 from actsearch.identity import unit_gain
+from actsearch.reader import read
 from actsearch_workers.children import CHILDREN, child
 from actsearch_workers.children.build import build_child, stock_activations
 from actsearch_workers.children.nf_resnet import NFResNet

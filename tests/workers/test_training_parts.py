@@ -11,7 +11,7 @@ from torch import nn
 from actsearch.activation import Activation, act_layer, activations, materialize
 from actsearch.config import ChildSettings, Recipe
 from actsearch.evaluation import MAX_BYTES, Evaluation, LayerRecord, Outcome
-from actsearch.expression import read
+from actsearch.reader import read
 from actsearch_workers.batches import Standardiser, augment, batch_rows
 from actsearch_workers.children.build import build_child
 from actsearch_workers.data import Split

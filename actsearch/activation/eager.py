@@ -5,7 +5,7 @@ input's dtype holds.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, reduce
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from sympy.printing.pycode import PythonCodePrinter
 from torch import Tensor
 
 from actsearch.activation import kernels
+from actsearch.derivative import folded
 from actsearch.expression import Expression
 
 _CALLS = MappingProxyType({
@@ -80,17 +81,15 @@ class TorchPrinter(PythonCodePrinter):
         return f"{self.parenthesize(base, PRECEDENCE['Pow'])}**{power}"
 
     def _print_Max(self, expr: sympy.Max) -> str:
-        return self._extremum(expr, "maximum", "F.relu({})")
+        return reduce(lambda a, b: f"F.relu({a})" if b == "0" else f"kernels.maximum({a}, {b})", self._folded(expr))
 
     def _print_Min(self, expr: sympy.Min) -> str:
-        return self._extremum(expr, "minimum", "-F.relu(-({}))")
+        return reduce(
+            lambda a, b: f"(-F.relu(-({a})))" if b == "0" else f"kernels.minimum({a}, {b})", self._folded(expr)
+        )
 
-    def _extremum(self, expr: sympy.Expr, name: str, against_zero: str) -> str:
-        args = sorted(expr.args, key=lambda a: (a.is_number, a.sort_key()))
-        if args[-1] == 0 and len(args) == 2:
-            text = against_zero.format(self._print(args[0]))
-            return f"({text})" if text.startswith("-") else text
-        return f"kernels.{name}({', '.join(map(self._print, args))})"
+    def _folded(self, expr: sympy.Expr) -> list[str]:
+        return [self._print(arg) for arg in folded(expr)]
 
 
 def torch_source(expression: Expression) -> tuple[list[tuple[str, str]], str]:

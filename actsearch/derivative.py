@@ -1,0 +1,57 @@
+"""Derivatives with one rule for every kink, in every backend.
+
+relu′(0) = |x|′(0) = 0, and two arguments that tie in a max or min share the gradient equally. sympy's own derivative
+of `Max` says 1/2 for relu′(0), and at a tie of three arguments its shares add up to more than 1.
+"""
+
+from functools import reduce
+
+import sympy
+
+from actsearch.printers import numbers_last
+
+
+class _larger(sympy.Function):  # noqa: N801  (sympy prints a function by its class name)
+    """max(a, b) of two arguments; a tie gives each half."""
+
+    nargs = 2
+    is_extended_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        a, b = self.args if argindex == 1 else reversed(self.args)
+        return sympy.Heaviside(a - b)
+
+
+class _positive_part(sympy.Function):  # noqa: N801
+    """max(u, 0), with slope 0 at u = 0."""
+
+    nargs = 1
+    is_extended_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Max(sympy.sign(self.args[0]), 0)
+
+
+def differentiate(expr: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
+    """The derivative of a real expression by one of its symbols; the jumps of `sign` and `step` count as 0."""
+    slope = expr.replace(_is_extremum, _pairwise).diff(symbol)
+    slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)
+    return slope.replace(_larger, sympy.Max).replace(_positive_part, lambda u: sympy.Max(u, 0))
+
+
+def folded(expr: sympy.Expr) -> list[sympy.Expr]:
+    """The arguments of a max or min in the order in which they meet, two at a time: numbers last."""
+    return numbers_last(expr.args)
+
+
+def _is_extremum(expr: sympy.Basic) -> bool:
+    return isinstance(expr, sympy.Max | sympy.Min)
+
+
+def _pairwise(expr: sympy.Expr) -> sympy.Expr:
+    sign = 1 if isinstance(expr, sympy.Max) else -1
+    return sign * reduce(_larger_of, (sign * a for a in folded(expr)))
+
+
+def _larger_of(a: sympy.Expr, b: sympy.Expr) -> sympy.Expr:
+    return _positive_part(a) if b == 0 else _larger(a, b)
