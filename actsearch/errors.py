@@ -9,6 +9,10 @@ ActsearchError
 │   ├── DataMissingError          a data set that is not on this machine
 │   ├── RunError                  a run that is not there, is taken, or cannot do what was asked
 │   └── ServerUnreachableError    no Redis-compatible server answers
+├── NumericError (ArithmeticError) a value that exact arithmetic cannot give
+│   ├── OutOfRangeError           an intermediate too large for any arithmetic
+│   ├── UndefinedError            no finite real value: 1/0, log of a negative number
+│   └── InexactError              more digits needed than allowed
 └── RunPausedError                infrastructure gave out; everything told is kept, exit 1, `--resume` goes on
 
 A formula that does not train is none of these: it is an Evaluation with its outcome (actsearch.evaluation).
@@ -54,6 +58,22 @@ class RunError(CallerError):
 
 class ServerUnreachableError(CallerError):
     """No Redis-compatible server answers at the address given."""
+
+
+class NumericError(ActsearchError, ArithmeticError):
+    """A value that exact arithmetic (actsearch.exact) cannot give."""
+
+
+class OutOfRangeError(NumericError):
+    """An intermediate is too large for any arithmetic."""
+
+
+class UndefinedError(NumericError):
+    """There is no finite real value, or no exact form of a function."""
+
+
+class InexactError(NumericError):
+    """The digits asked for need more digits of arithmetic than allowed."""
 
 
 class RunPausedError(ActsearchError):

@@ -1,0 +1,161 @@
+"""Exact values: arithmetic whose precision doubles until two results agree, the reference for every backend.
+
+An expression becomes a straight line of operations on mpmath's raw numbers, one for each distinct subexpression.
+Nothing global is touched: the precision is an argument of every operation.
+"""
+
+# mypy: disable-error-code=no-any-return
+# (mpmath carries no types)
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import mpmath
+import sympy
+from mpmath import libmp
+
+from actsearch.arithmetic import OPERATIONS, Raw, Run, constant, power_of, total
+from actsearch.errors import InexactError, NumericError, UndefinedError
+from actsearch.expression import Expression
+from actsearch.graph import Node, graph
+
+MAX_DIGITS = 400
+"""Largest precision of the arithmetic, in decimal digits."""
+
+Rounding = Callable[[mpmath.mpf], mpmath.mpf]
+
+
+def value(
+    expression: Expression,
+    x: Any,
+    betas: Mapping[str, Any] = MappingProxyType({}),
+    digits: int = 30,
+    *,
+    rounding: Rounding | None = None,
+) -> mpmath.mpf:
+    """The exact value of an expression at one point.
+
+    Precision starts 20 digits above what is asked and doubles until two results agree to `digits` and no sum is in
+    doubt, at most to `MAX_DIGITS`; there a sum whose terms cancel in all but 20 digits counts as 0. A result of exp
+    or of a power below 2^-4,000,000 is 0. Kinks are exact: sign(0) = 0, step(0) = 1/2, sinc(0) = 1.
+
+    Args:
+        expression: any expression that the reader or `Expression.derivative` makes.
+        x: a float, an integer or an mpf, taken exactly.
+        betas: β by name, as x; those not given take their initial value, names of no β are not used.
+        digits: significant digits of the result, at most `MAX_DIGITS` - 20.
+        rounding: applied to every number in the expression (eps, 1/3, π), such as rounding to float32.
+
+    Returns:
+        An mpf that holds at least `digits` right digits, whatever mpmath's own precision.
+
+    Raises:
+        OutOfRangeError: an intermediate beyond about ten to the power of a million.
+        UndefinedError: 1/0, log or root of a negative number, an input that is not finite.
+        InexactError: no agreement at `MAX_DIGITS`, such as for the sine of 1e500.
+    """
+    (result,) = values([expression], x, betas, digits, rounding=rounding)
+    if isinstance(result, NumericError):
+        raise result
+    return result
+
+
+def values(
+    expressions: Sequence[Expression],
+    x: Any,
+    betas: Mapping[str, Any] = MappingProxyType({}),
+    digits: int = 30,
+    *,
+    rounding: Rounding | None = None,
+) -> list[mpmath.mpf | NumericError]:
+    """`value` of several expressions at one point, computed together; an error stands in its expression's place."""
+    program = _program(tuple(e.expr for e in expressions))
+    initial = {name: start for e in expressions for name, start in e.initial.items()}
+    inputs = {name: _raw(name, number) for name, number in {**initial, **betas, "x": x}.items()}
+    precision = digits + 20
+    _, results = program.run(precision, inputs, rounding)
+    settled = [False]
+    while precision < MAX_DIGITS and not all(settled):
+        precision = min(2 * precision, MAX_DIGITS)
+        before, (in_doubt, results) = results, program.run(precision, inputs, rounding)
+        certain = not in_doubt or precision == MAX_DIGITS
+        settled = [certain and _agree(a, b, digits) for a, b in zip(before, results, strict=True)]
+    return [_result(r) if ok else _UNSETTLED for r, ok in zip(results, settled, strict=True)]
+
+
+_UNSETTLED = InexactError(f"the digits asked for need more than {MAX_DIGITS} digits of arithmetic here")
+
+
+def _raw(name: str, number: Any) -> Raw:
+    converted = mpmath.mp.convert(number)._mpf_ if not isinstance(number, float) else libmp.from_float(number)
+    if not converted[1] and converted[2]:
+        raise UndefinedError(f"{name} is a finite number, got {number}")
+    return converted
+
+
+def _agree(a: Raw | NumericError, b: Raw | NumericError, digits: int) -> bool:
+    if isinstance(a, NumericError) or isinstance(b, NumericError):
+        return type(a) is type(b) and not isinstance(a, InexactError)
+    gap = libmp.mpf_abs(libmp.mpf_sub(a, b, 64, "u"))
+    bound = libmp.mpf_mul(libmp.mpf_abs(b), libmp.mpf_pow_int(libmp.from_int(10), -digits, 64, "d"), 64, "d")
+    return bool(libmp.mpf_le(gap, bound))
+
+
+def _result(raw: Raw | NumericError) -> mpmath.mpf | NumericError:
+    return raw if isinstance(raw, NumericError) else mpmath.mp.make_mpf(raw)
+
+
+class _Program:
+    """A straight line of operations for some expressions."""
+
+    def __init__(self, roots: Iterable[sympy.Expr]) -> None:
+        nodes, self._roots = graph(roots)
+        self._steps = [_step(node) for node in nodes]
+
+    def run(
+        self, digits: int, inputs: Mapping[str, Raw], rounding: Rounding | None
+    ) -> tuple[bool, list[Raw | NumericError]]:
+        """Whether a sum is in doubt, and all roots; an error travels to the roots that need it, and to no other."""
+        run = Run(int(libmp.dps_to_prec(digits)))
+        line: list[Raw | NumericError] = []
+        for leaf, operation, args in self._steps:
+            if leaf is not None:
+                line.append(inputs[leaf.name] if leaf.is_Symbol else _number(leaf, run.bits, rounding))
+                continue
+            operands = [line[i] for i in args]
+            failed = next((a for a in operands if isinstance(a, NumericError)), None)
+            line.append(failed or _attempt(operation, run, operands))
+        return run.in_doubt, [line[i] for i in self._roots]
+
+
+@lru_cache(maxsize=512)
+def _program(roots: tuple[sympy.Expr, ...]) -> _Program:
+    return _Program(roots)
+
+
+def _attempt(operation: Callable[..., Raw], run: Run, operands: list[Any]) -> Raw | NumericError:
+    try:
+        return operation(run, *operands)
+    except NumericError as err:
+        return err
+    except (ZeroDivisionError, libmp.ComplexResult):
+        return UndefinedError("no finite real value: 1/0, or log or root of a number that is not positive")
+
+
+def _step(node: Node) -> tuple[sympy.Expr | None, Callable[..., Raw], tuple[int, ...]]:
+    expr = node.expr
+    if expr.is_Symbol or expr.is_number:
+        return expr, total, ()
+    if expr.is_Pow and expr.exp.is_number:
+        return None, power_of(expr.exp), node.args
+    name = type(expr).__name__
+    if name not in OPERATIONS:
+        raise UndefinedError(f"no exact form for {name}")
+    return None, OPERATIONS[name], node.args
+
+
+def _number(expr: sympy.Expr, bits: int, rounding: Rounding | None) -> Raw:
+    exact = constant(expr, bits)
+    return exact if rounding is None else _raw("a rounded number", rounding(mpmath.mp.make_mpf(exact)))
