@@ -6,6 +6,7 @@ ActsearchError
 │   ├── UnknownNameError          a name that is in no table; lists those that are
 │   ├── FormulaError              tokens that are no formula of a space
 │   ├── ExpressionError           a text that the expression reader refuses
+│   ├── SwapError                 a network whose activations cannot be swapped as asked
 │   ├── DataMissingError          a data set that is not on this machine
 │   ├── RunError                  a run that is not there, is taken, or cannot do what was asked
 │   └── ServerUnreachableError    no Redis-compatible server answers
@@ -46,6 +47,10 @@ class FormulaError(CallerError):
 
 class ExpressionError(CallerError):
     """A text that the safe expression reader refuses."""
+
+
+class SwapError(CallerError):
+    """A network whose activations cannot be found, reached, told apart or swapped; it is left as it was."""
 
 
 class DataMissingError(CallerError):
