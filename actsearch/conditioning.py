@@ -1,0 +1,184 @@
+"""How far rounding can move a computed value: first-order bounds over the nodes of its computation.
+
+Every operation rounds its result, and the error reaches the end result through the derivative by that node. So
+C = Σ |∂g/∂node · node| bounds the relative roundings and A = Σ |∂g/∂node| what falls below the smallest normal number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sympy
+
+from actsearch.expression import Expression
+from actsearch.functions import sinc, sinc_slope
+from actsearch.graph import Node, graph
+from actsearch.node_rules import Array, evaluate, rule, switches
+
+LARGEST_PHASE = 1e15
+"""sin and cos of a larger argument are ill-conditioned: float64 keeps less than a digit of its phase."""
+
+GRID = (0.0, 1e-8, -1e-8, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0)
+"""Inputs that every formula is judged on, besides its kinks."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Bounds of one quantity at some points; all arrays have the points' shape.
+
+    Attributes:
+        relative: C, to be multiplied by a relative accuracy.
+        absolute: A, at least 1, to be multiplied by the smallest normal number.
+        overflows: where an intermediate leaves the dtype's range.
+        ill_conditioned: where sin or cos get an argument above `LARGEST_PHASE`.
+    """
+
+    relative: Array
+    absolute: Array
+    overflows: npt.NDArray[np.bool_]
+    ill_conditioned: npt.NDArray[np.bool_]
+
+
+def conditioning(
+    expression: Expression,
+    x: npt.ArrayLike,
+    betas: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
+    *,
+    dtype: npt.DTypeLike = np.float64,
+) -> Conditioning:
+    """The bounds of f at x; of a gradient where f is `Expression.derivative`.
+
+    The nodes are the distinct subexpressions that are computed: inputs and numbers have no error of their own. A sum
+    counts with Σ |term| and a product with every factor beyond 1, as their partial results may, in whatever order.
+    Only sizes matter, so extended precision does.
+
+    Args:
+        expression: the quantity.
+        x: points, any shape.
+        betas: β by name, broadcast against x; those not given take their initial value.
+        dtype: whose range counts, float32 or float64.
+
+    Returns:
+        Bounds in extended precision; infinite or NaN where even that overflows.
+    """
+    nodes = _nodes(expression.expr)
+    inputs = _inputs(expression, x, betas, np.longdouble)
+    nothing = np.zeros(inputs["x"].shape, np.longdouble)
+    line = evaluate(nodes, inputs)
+    with np.errstate(all="ignore"):
+        slopes = [np.abs(slope) for slope in _adjoints(nodes, line, inputs["x"].shape)]
+        args = [[line[i] for i in node.args] for node in nodes]
+        sizes = [_size(*each) for each in zip(nodes, line, args, strict=True)]
+        reach = [_reach(*each) for each in zip(nodes, args, strict=True)]
+        phases = [_phase(*each) for each in zip(nodes, args, strict=True)]
+        computed = [i for i, node in enumerate(nodes) if node.args]
+        relative = sum((_times(slopes[i], sizes[i]) for i in computed), start=nothing)
+        absolute = sum((_times(slopes[i], reach[i]) for i in computed), start=nothing)
+        largest = np.max(np.broadcast_arrays(nothing, *sizes, *reach), axis=0)
+        overflows = ~(largest <= np.finfo(dtype).max)
+        ill = np.max(np.broadcast_arrays(nothing, *phases), axis=0) > LARGEST_PHASE
+    return Conditioning(relative, np.fmax(1, absolute), overflows, ill)
+
+
+def flags(expression: Expression, dtype: npt.DTypeLike = np.float64) -> tuple[str, ...]:
+    """What goes wrong with the function or a first derivative of it somewhere on `GRID` and at its kinks.
+
+    Returns:
+        "overflows" where an intermediate leaves the dtype's range, "ill-conditioned" where sin or cos get an argument
+        above 1e15; at β's initial values. Underflow is neither.
+    """
+    x = np.array([*GRID, *kinks(expression)])
+    quantities = [expression, *(expression.derivative(name) for name in ("x", *expression.initial))]
+    found = [conditioning(quantity, x, expression.initial, dtype=dtype) for quantity in quantities]
+    overflows = any(c.overflows.any() for c in found)
+    ill = any(c.ill_conditioned.any() for c in found)
+    return ("overflows",) * overflows + ("ill-conditioned",) * ill
+
+
+def kinks(
+    expression: Expression, betas: Mapping[str, npt.ArrayLike] = MappingProxyType({}), *, bound: float = 100.0
+) -> tuple[float, ...]:
+    """Where the expression switches pieces in [-bound, bound], rising: zeros of `switches` to float64's last bit.
+
+    Found by sign changes between 2,001 points and by zeros at points, of which neighbours count once, as the one
+    nearest to 0. Two zeros between two points are missed.
+    """
+    halves = np.concatenate([np.geomspace(1e-8, bound, 500), np.linspace(0, bound, 501)[1:]])
+    points = np.unique(np.concatenate([-halves, [0], halves]))
+    roots: set[float] = set()
+    for switch in switches(expression.expr):
+        roots.update(_roots(Expression(switch, expression.initial), betas, points))
+    return tuple(sorted(roots))
+
+
+def _roots(switch: Expression, betas: Mapping[str, npt.ArrayLike], points: Array) -> list[float]:
+    nodes = _nodes(switch.expr)
+
+    def value(x: Array) -> Array:
+        return np.broadcast_to(evaluate(nodes, _inputs(switch, x, betas, np.float64))[-1], x.shape)
+
+    values = value(points)
+    signs = np.sign(values)
+    changes = np.flatnonzero(signs[:-1] * signs[1:] < 0)
+    low, high = points[changes], points[changes + 1]
+    for _ in range(80):
+        middle = (low + high) / 2
+        left = np.sign(value(middle)) == signs[changes]
+        low, high = np.where(left, middle, low), np.where(left, high, middle)
+    # a change of sign through infinity is no zero
+    crossed = low[np.abs(value(low)) <= np.maximum(np.abs(values[changes]), np.abs(values[changes + 1]))]
+    zeros = np.flatnonzero(signs == 0)
+    runs = np.split(points[zeros], np.flatnonzero(np.diff(zeros) > 1) + 1) if zeros.size else []
+    return [*map(float, crossed), *(float(run[np.argmin(np.abs(run))]) for run in runs)]
+
+
+@lru_cache(maxsize=1024)
+def _nodes(expr: sympy.Expr) -> list[Node]:
+    return graph([expr])[0]
+
+
+def _inputs(
+    expression: Expression, x: npt.ArrayLike, betas: Mapping[str, npt.ArrayLike], dtype: type[Any]
+) -> dict[str, Array]:
+    given = {name: betas.get(name, value) for name, value in expression.initial.items()}
+    names = ["x", *given]
+    arrays = np.broadcast_arrays(*(np.asarray(value, dtype=dtype) for value in [x, *given.values()]))
+    return dict(zip(names, arrays, strict=True))
+
+
+def _adjoints(nodes: Sequence[Node], line: Sequence[Array], shape: tuple[int, ...]) -> list[Array]:
+    """The derivative of the last node by each node."""
+    slopes = [np.zeros(shape, np.longdouble) for _ in nodes]
+    slopes[-1] += 1
+    for node, slope, value in zip(reversed(nodes), reversed(slopes), reversed(line), strict=True):
+        if not node.args:
+            continue
+        for i, partial in zip(node.args, rule(node).partials([line[i] for i in node.args], value), strict=True):
+            slopes[i] += _times(slope, partial)
+    return slopes
+
+
+def _times(slope: Array, factor: Array) -> Array:
+    """Their product; 0 where the slope is 0, however large the factor."""
+    return np.where(slope == 0, 0, slope * factor)
+
+
+def _size(node: Node, value: Array, args: Sequence[Array]) -> Array:
+    """The largest value that a sum passes through; any other node's own."""
+    return np.asarray(sum(np.abs(a) for a in args)) if node.expr.is_Add else np.abs(value)
+
+
+def _reach(node: Node, args: Sequence[Array]) -> Array:
+    """What a product may still be multiplied by once one of its partial products has lost its last digits; else 1."""
+    if not node.expr.is_Mul:
+        return np.ones((), np.longdouble)
+    return np.asarray(np.prod([np.fmax(1, np.abs(a)) for a in np.broadcast_arrays(*args)], axis=0))
+
+
+def _phase(node: Node, args: Sequence[Array]) -> Array:
+    periodic = isinstance(node.expr, sympy.sin | sympy.cos | sinc | sinc_slope)
+    return np.abs(args[0]) if periodic else np.zeros((), np.longdouble)
