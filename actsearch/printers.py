@@ -1,12 +1,24 @@
 """A sympy expression as text: in the reader's own words, and as LaTeX."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 import sympy
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from actsearch.primitives import EPS
+
+def decimal(value: sympy.Rational) -> str | None:
+    """A fraction as decimal digits, where they are exact, read back as the same number and are shorter: 1.702, 1e-5.
+
+    None for a whole number and for one that is better as a fraction, such as 1/2 or 1/3.
+    """
+    digits = Decimal(repr(float(value))).normalize()
+    if value.q == 1 or sympy.Rational(str(digits)) != value:
+        return None
+    text = min(f"{digits:f}", f"{digits:e}", key=len)
+    return text if len(text) < len(f"{value.p}/{value.q}") else None
 
 
 def numbers_last(args: Iterable[sympy.Expr]) -> list[sympy.Expr]:
@@ -15,7 +27,7 @@ def numbers_last(args: Iterable[sympy.Expr]) -> list[sympy.Expr]:
 
 
 class TextPrinter(StrPrinter):
-    """sympy's text in the reader's own words: lower-case calls, numbers last in max and min, eps as 1e-5."""
+    """sympy's text in the reader's own words: lower-case calls, numbers last in max and min, decimals where shorter."""
 
     def _print_call(self, name: str, expr: sympy.Expr) -> str:
         return f"{name}({', '.join(map(self._print, numbers_last(expr.args)))})"
@@ -36,11 +48,20 @@ class TextPrinter(StrPrinter):
         return "exp(1)"
 
     def _print_Rational(self, expr: sympy.Rational) -> str:
-        return "1e-5" if expr == EPS else str(super()._print_Rational(expr))
+        return decimal(expr) or str(super()._print_Rational(expr))
+
+    def _print_Mul(self, expr: sympy.Mul) -> str:
+        number, rest = expr.as_coeff_Mul()
+        text = decimal(abs(number)) if number.is_Rational else None
+        if text is None:
+            return str(super()._print_Mul(expr))
+        others = self.parenthesize(rest, PRECEDENCE["Mul"], strict=True)
+        sign = "-" if number < 0 else ""
+        return f"{sign}{text}{others[1:] if others.startswith('1/') else '*' + others}"
 
 
 class FormulaLatexPrinter(LatexPrinter):
-    """σ for sigmoid, β with an index, eps as a power of ten."""
+    """σ for sigmoid, β with an index, decimals as `TextPrinter` has them."""
 
     def _print_Symbol(self, expr: sympy.Symbol, style: str = "plain") -> str:
         name = expr.name
@@ -69,4 +90,20 @@ class FormulaLatexPrinter(LatexPrinter):
         return self._print_named("sinc'", expr, exp)
 
     def _print_Rational(self, expr: sympy.Rational) -> str:
-        return "10^{-5}" if expr == EPS else str(super()._print_Rational(expr))
+        text = decimal(expr)
+        if text is None:
+            return str(super()._print_Rational(expr))
+        digits, _, power = text.partition("e")
+        return f"10^{{{power}}}" if digits == "1" else digits + (rf" \cdot 10^{{{power}}}" if power else "")
+
+    def _print_Mul(self, expr: sympy.Mul) -> str:
+        number, rest = expr.as_coeff_Mul()
+        if not number.is_Rational or decimal(abs(number)) is None:
+            return str(super()._print_Mul(expr))
+        above, below = sympy.fraction(rest, exact=True)
+        text = self._print(abs(number))
+        if above != 1:
+            others = self.parenthesize(above, PRECEDENCE["Mul"], strict=True)
+            text += (r" \cdot " if others[0].isdigit() else " ") + others
+        sign = "- " if number < 0 else ""
+        return sign + (text if below == 1 else rf"\frac{{{text}}}{{{self._print(below)}}}")

@@ -2,12 +2,18 @@
 
 It walks Python's own syntax tree and knows a short list of nodes, names and calls (sympy's own parsers run code that
 a text contains). The search takes formulas of its space; `show`, `export` and `swap` take any expression.
+
+sympy simplifies while it builds, and some of what it tries costs seconds: comparing the arguments of a max, working
+out constants, growing sin(atan(u)) into more and more copies of u. So everything is bounded before or while it is
+built, and a text of any length is read or refused in a tenth of a second.
 """
 
 import ast
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations
 from types import MappingProxyType
 
 import sympy
@@ -19,11 +25,24 @@ from actsearch.functions import sigmoid, sinc, sinc_slope, softplus
 MAX_TEXT = 2_000
 MAX_NODES = 400
 MAX_DEPTH = 40
-MAX_EXPONENT = 64
-MAX_NUMBER = 1e6
-"""Bounds of a text from outside: characters, syntax nodes, nesting, exponents, magnitude of a number."""
+"""Bounds of a text from outside: characters, syntax nodes, nesting (the terms of a sum are on one level)."""
 
+MAX_SIZE = 600
+"""Nodes of the expression that a text may become: silu(u) holds u twice, sin(atan(u)) too."""
+
+MAX_NUMBER = 10**60
+MAX_EXPONENT = 64
+MAX_CONSTANTS = 6
+"""Bounds of what is built: numerator and denominator of a number, a power's exponent, constants such as exp(1) or
+sqrt(2)."""
+
+_MAX_COMPARED = 260
+"""Work of comparing the arguments of max and min, two at a time: 10 plus the nodes of both. A unit takes sympy about
+0.1 ms. Six arguments such as sin(x) fit, or 18 terms max(x - 1, 0), or two formulas of 120 nodes."""
+
+_MAX_BETA = 1e6
 _BETA_NAME = re.compile(r"beta([2-9]|[1-9][0-9])?")
+_EXAMPLE = "an example: x*sigmoid(beta*x)"
 
 CALLS: Mapping[str, tuple[int, Callable[..., sympy.Expr]]] = MappingProxyType({
     "abs": (1, sympy.Abs),
@@ -55,53 +74,84 @@ CALLS: Mapping[str, tuple[int, Callable[..., sympy.Expr]]] = MappingProxyType({
 def read(text: str) -> Expression:
     """The expression of a text such as `x*sigmoid(beta*x)`, optionally with β's initial values: `; beta=0.5`.
 
+    Reading what an expression prints gives that expression: `read(e.full_text) == e`.
+
     Raises:
-        ExpressionError: anything but numbers, x, pi, beta, beta2, …, + - * / **, and the calls in `CALLS`, or a
-            text beyond the bounds above.
+        ExpressionError: anything but numbers, x, pi, beta, beta2, …, + - * / **, and the calls in `CALLS`; a text
+            beyond the bounds above; an initial value for a β that the text does not hold.
     """
+    _check_length(text)
     body, _, suffix = text.partition(";")
+    tree = parse(body)
+    betas = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _BETA_NAME.fullmatch(node.id)}
+    initial = _read_initial(suffix, betas)
+    return Expression(_stable(body.strip(), tree), initial)
+
+
+def _stable(text: str, tree: ast.expr) -> sympy.Expr:
+    """What a text means, in the form that its own text means again: sympy finds some simplifications only then."""
     try:
-        expr = _build(parse(body))
+        expr = _Builder(text).build(tree)
+        for _ in range(8):
+            printed = Expression(expr).text
+            again = _Builder(printed).build(parse(printed))
+            if again == expr:
+                return expr
+            expr = again
     except ExpressionError:
         raise
-    except (ValueError, TypeError, ArithmeticError) as err:  # sympy's words for max(log(-1), 0) and the like
-        raise ExpressionError(f"{_short(body)!r} is not a real function: {_short(str(err))}") from err
-    if expr.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo, sympy.I):
-        raise ExpressionError(f"{_short(body)!r} is not a finite real function")
-    return Expression(expr, _read_initial(suffix))
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as err:  # sympy's, for max(log(-1), 0) and the like
+        raise ExpressionError(f"{_short(text)!r} is not a real function: {_short(str(err))}") from err
+    raise ExpressionError(f"{_short(text)!r} has no simplest form: write it shorter")
 
 
 def parse(text: str) -> ast.expr:
     """The syntax tree of a text that holds only what `read` allows; `ExpressionError` otherwise."""
+    _check_length(text)
     text = text.strip()
     if not text:
-        raise ExpressionError("an empty text is no expression; an example: x*sigmoid(beta*x)")
-    if len(text) > MAX_TEXT:
-        raise ExpressionError(f"an expression has at most {MAX_TEXT} characters, got {len(text)}")
+        raise ExpressionError(f"an empty text is no expression; {_EXAMPLE}")
     if not text.isascii():
         odd = next(c for c in text if not c.isascii())
         raise ExpressionError(f"an expression is plain ASCII, got {odd!r}; write beta, sigmoid, * and **")
     try:
-        tree = ast.parse(text, mode="eval").body
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # Python's advice on 1(x) and the like
+            tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as err:
-        raise ExpressionError(f"{_short(text)!r} is not an expression; an example: x*sigmoid(beta*x)") from err
+        raise ExpressionError(f"{_short(text)!r} is not an expression; {_EXAMPLE}") from err
     for count, (node, depth) in enumerate(_walk(tree)):
         if count >= MAX_NODES or depth > MAX_DEPTH:
             raise ExpressionError(f"an expression has at most {MAX_NODES} terms nested {MAX_DEPTH} deep")
-        _check(node)
+        _check(node, text)
     return tree
 
 
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT:
+        raise ExpressionError(f"an expression has at most {MAX_TEXT} characters, got {len(text)}")
+
+
 def _walk(tree: ast.expr) -> Iterator[tuple[ast.expr, int]]:
+    """Every node and its nesting; a sum or product of any length is one level."""
     todo = [(tree, 1)]
     while todo:
         node, depth = todo.pop()
         yield node, depth
-        children = (c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr))
-        todo += [(c, depth + 1) for c in children if not (isinstance(node, ast.Call) and c is node.func)]
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr) and not (isinstance(node, ast.Call) and child is node.func):
+                same = (_is_sum(node) and _is_sum(child)) or (_is_product(node) and _is_product(child))
+                todo.append((child, depth + (not same)))
 
 
-def _check(node: ast.expr) -> None:
+def _is_sum(node: ast.expr) -> bool:
+    return isinstance(node, ast.UnaryOp) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub))
+
+
+def _is_product(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div)
+
+
+def _check(node: ast.expr, text: str) -> None:
     """Refuses a node that no plain mathematics needs."""
     match node:
         case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.Pow()):
@@ -109,8 +159,10 @@ def _check(node: ast.expr) -> None:
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
             return
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
-            if not abs(value) <= MAX_NUMBER:
-                raise ExpressionError(f"a number is at most {MAX_NUMBER:g}, got {_short(ast.unparse(node))}")
+            if value and not 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER:
+                raise ExpressionError(
+                    f"a number is 0 or between {1 / MAX_NUMBER:g} and {MAX_NUMBER:g}, got {_source(node, text)}"
+                )
             return
         case ast.Name(id=name):
             if name not in ("x", "pi") and not _BETA_NAME.fullmatch(name):
@@ -123,69 +175,179 @@ def _check(node: ast.expr) -> None:
             if len(args) != arity and not (name in ("max", "min") and len(args) >= arity):
                 raise ExpressionError(f"{name} takes {arity} argument{'s' * (arity > 1)}, got {len(args)}")
             return
-    raise ExpressionError(f"{_short(ast.unparse(node))!r} is not plain mathematics of x and beta")
+    raise ExpressionError(f"{_source(node, text)!r} is not plain mathematics of x and beta")
 
 
-_OPERATORS: Mapping[type[ast.operator], Callable[[sympy.Expr, sympy.Expr], sympy.Expr]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-}
+class _Builder:
+    """Makes the sympy expression of one checked syntax tree, within the bounds.
+
+    A sum or product is built at once from all its terms: adding them one by one would take quadratic time, and
+    2*(x + 1)*y would multiply out, which 2*y*(x + 1) does not.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._built: dict[str, sympy.Expr] = {}
+        self._sizes: dict[sympy.Basic, int] = {}
+        self._constants = 0
+        self._compared = 0
+
+    def build(self, node: ast.expr) -> sympy.Expr:
+        """The expression of a node; equal texts within the whole are built once."""
+        key = self._text[node.col_offset : node.end_col_offset]
+        if key not in self._built:
+            value = self._make(node)
+            self._measure(value)
+            self._built[key] = value
+        return self._built[key]
+
+    def _make(self, node: ast.expr) -> sympy.Expr:
+        match node:
+            case ast.Constant(value=value):
+                return sympy.Rational(repr(value))
+            case ast.Name(id=name):
+                return X if name == "x" else sympy.pi if name == "pi" else beta_symbol(name)
+            case ast.BinOp(left=left, op=ast.Pow(), right=right):
+                return self._power(self.build(left), self.build(right))
+            case ast.BinOp(op=ast.Mult() | ast.Div()):
+                return self._product(node)
+            case ast.BinOp() | ast.UnaryOp():
+                return sympy.Add(*(sign * self.build(term) for term, sign in _terms(node)))
+            case ast.Call(func=ast.Name(id=name), args=args):
+                return self._call(name, [self.build(a) for a in args])
+        raise AssertionError(f"unchecked node {ast.dump(node)}")
+
+    def _product(self, node: ast.expr) -> sympy.Expr:
+        factors = []
+        for factor, exponent in _factors(node):
+            value = self.build(factor) if isinstance(factor, ast.expr) else sympy.Integer(factor)
+            if exponent < 0 and value.is_zero:
+                raise ExpressionError(f"{_source(node, self._text)!r} divides by zero")
+            factors.append(value if exponent > 0 else 1 / value)
+        return sympy.Mul(*factors)
+
+    def _power(self, base: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
+        _check_exponent(exponent)
+        if base.is_zero and exponent.is_negative:
+            raise ExpressionError(f"{_short(f'{base}**({exponent})')!r} divides by zero")
+        return base**exponent
+
+    def _call(self, name: str, args: list[sympy.Expr]) -> sympy.Expr:
+        kind = {"max": sympy.Max, "min": sympy.Min}.get(name)
+        if kind:
+            args = list({part for a in args for part in (a.args if isinstance(a, kind) else (a,))})
+            self._compare(args)
+        elif name == "relu":
+            self._compare([*args, sympy.S.Zero])
+        elif name in ("sinh", "cosh", "tanh"):
+            self._check_hyperbolic(*args)
+        return CALLS[name][1](*args)
+
+    def _compare(self, args: list[sympy.Expr]) -> None:
+        """Counts the work of comparing each argument with each other."""
+        self._compared += sum(10 + self._measure(a) + self._measure(b) for a, b in combinations(args, 2))
+        if self._compared > _MAX_COMPARED:
+            raise ExpressionError("max and min hold too many or too long arguments to compare: write fewer of them")
+
+    def _check_hyperbolic(self, arg: sympy.Expr) -> None:
+        """Refuses what sympy would split into real and imaginary part, which grows without bound."""
+        long = self._measure(arg) > 6 or any(p.exp.is_number and abs(p.exp) > 4 for p in arg.atoms(sympy.Pow))
+        if long and not arg.is_extended_real:
+            raise ExpressionError(
+                f"sinh, cosh and tanh take what is real for every x, got {_short(str(arg))!r}; "
+                "inside, write log(abs(u) + 1e-5), sqrt(abs(u) + 1e-5) and abs(u)**p"
+            )
+
+    def _measure(self, expr: sympy.Expr) -> int:
+        """The number of nodes of an expression; refuses one that is too large, or holds what is out of bounds."""
+        if expr not in self._sizes:
+            size = 1 + sum(self._measure(a) for a in expr.args)
+            if size > MAX_SIZE:
+                raise ExpressionError(f"an expression of more than {MAX_SIZE} nodes when built: write it shorter")
+            if expr.is_number:
+                self._check_number(expr)
+            if expr.is_Pow:
+                _check_exponent(expr.exp)
+            self._sizes[expr] = size
+        return self._sizes[expr]
+
+    def _check_number(self, value: sympy.Expr) -> None:
+        if value.is_Rational:
+            if max(abs(value.p), value.q) > MAX_NUMBER:
+                raise ExpressionError(
+                    f"a number is a fraction of whole numbers up to {MAX_NUMBER:g}, got {_short(str(value))}"
+                )
+            return
+        self._constants += not value.is_Atom
+        if self._constants > MAX_CONSTANTS:
+            raise ExpressionError(f"an expression has at most {MAX_CONSTANTS} constants such as exp(1) or sqrt(2)")
+        number = value.evalf(15)
+        if not number.is_Float or not abs(number) <= 1e100:
+            raise ExpressionError(f"a constant is real and at most 1e100, got {_short(str(value))}")
 
 
-def _build(node: ast.expr) -> sympy.Expr:
-    """The sympy expression of a checked syntax tree."""
-    match node:
-        case ast.Constant(value=value):
-            return sympy.Rational(repr(value))
-        case ast.Name(id="x"):
-            return X
-        case ast.Name(id="pi"):
-            return sympy.pi
-        case ast.Name(id=name):
-            return beta_symbol(name)
-        case ast.UnaryOp(op=op, operand=operand):
-            value = _build(operand)
-            return -value if isinstance(op, ast.USub) else value
-        case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            return _power(_build(left), _build(right))
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = _build(left), _build(right)
-            if isinstance(op, ast.Div) and b.is_zero:
-                raise ExpressionError(f"{_short(ast.unparse(node))!r} divides by zero")
-            return _bounded(_OPERATORS[type(op)](a, b))
-        case ast.Call(func=ast.Name(id=name), args=args):
-            return CALLS[name][1](*(_bounded(_build(a)) for a in args))
-    raise AssertionError(f"unchecked node {ast.dump(node)}")
-
-
-def _power(base: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
+def _check_exponent(exponent: sympy.Expr) -> None:
     if exponent.is_number and not abs(exponent) <= MAX_EXPONENT:
         raise ExpressionError(f"an exponent is at most {MAX_EXPONENT}, got {_short(str(exponent))}")
-    return _bounded(base**exponent)
 
 
-def _bounded(value: sympy.Expr) -> sympy.Expr:
-    """The value; refuses numbers that would grow without bound where functions of numbers nest."""
-    if value.is_number and value.is_finite is not False and not abs(value.evalf(15)) <= 1e100:
-        raise ExpressionError(f"a number in an expression is at most 1e100, got {_short(str(value))}")
-    return value
+def _terms(node: ast.expr) -> list[tuple[ast.expr, int]]:
+    """The terms of a sum, from left to right, each with its sign."""
+    terms, todo = [], [(node, 1)]
+    while todo:
+        node, sign = todo.pop()
+        match node:
+            case ast.UnaryOp(op=op, operand=operand):
+                todo.append((operand, -sign if isinstance(op, ast.USub) else sign))
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+                todo += [(right, sign if isinstance(op, ast.Add) else -sign), (left, sign)]
+            case _:
+                terms.append((node, sign))
+    return terms
 
 
-def _read_initial(text: str) -> dict[str, float]:
-    initial = {}
+def _factors(node: ast.expr) -> list[tuple[ast.expr | int, int]]:
+    """The factors of a product, from left to right, each with its exponent 1 or -1; a minus is a factor of -1."""
+    factors: list[tuple[ast.expr | int, int]] = []
+    todo = [(node, 1)]
+    while todo:
+        node, exponent = todo.pop()
+        match node:
+            case ast.UnaryOp(op=op, operand=operand):
+                factors += [(-1, 1)] * isinstance(op, ast.USub)
+                todo.append((operand, exponent))
+            case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+                todo += [(right, exponent if isinstance(op, ast.Mult) else -exponent), (left, exponent)]
+            case _:
+                factors.append((node, exponent))
+    return factors
+
+
+def _read_initial(text: str, betas: set[str]) -> dict[str, float]:
+    initial: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, value = (s.strip() for s in part.partition("="))
         try:
-            number = float(value)
+            number = float(value) if part.isascii() else math.nan
         except ValueError:
             number = math.nan
-        if not _BETA_NAME.fullmatch(name) or not abs(number) <= MAX_NUMBER:
-            raise ExpressionError(f"an initial value reads beta=0.5 or beta2=0, got {_short(part)!r}")
-        initial[name] = number
+        if not _BETA_NAME.fullmatch(name) or not abs(number) <= _MAX_BETA:
+            raise ExpressionError(
+                f"an initial value reads beta=0.5 or beta2=0, at most {_MAX_BETA:g}; got {_short(part)!r}"
+            )
+        if name in initial:
+            raise ExpressionError(f"an initial value is given once, got two for {name}")
+        if name not in betas:
+            known = ", ".join(sorted(betas)) or "no β"
+            raise ExpressionError(f"an initial value for {name}, but the expression holds {known}")
+        initial[name] = number + 0.0  # no negative zero
     return initial
 
 
+def _source(node: ast.expr, text: str) -> str:
+    return _short(text[node.col_offset : node.end_col_offset])
+
+
 def _short(text: str) -> str:
+    text = " ".join(text[:200].split())
     return text if len(text) <= 60 else text[:57] + "…"

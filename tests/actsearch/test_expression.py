@@ -1,13 +1,10 @@
-"""The safe reader, printing and numpy values."""
-
-import time
+"""Text and back, printing and numpy values."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from actsearch.errors import ActsearchError, ExpressionError, FormulaError
+from actsearch.errors import ExpressionError, FormulaError
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.notation import match, write
@@ -16,14 +13,14 @@ from tests.actsearch.strategies import formulas
 
 
 @given(formulas())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_a_formulas_expression_survives_text(formula: Formula) -> None:
     expression = expression_of(formula)
     try:
         again = read(expression.full_text)
-    except ExpressionError as err:
-        assert "finite" in str(err) or "at most" in str(err)  # noqa: PT017  (1/0 and towers of exp are no texts)
+    except ExpressionError:  # 1/0 and towers of exp are no texts
         return
+    assert read(again.full_text) == again
     points = np.array([-2.3, -0.7, 0.4, 1.9])
     assert again.initial == expression.initial
     np.testing.assert_allclose(again.values(points), expression.values(points), rtol=1e-9, equal_nan=True)
@@ -94,34 +91,3 @@ def test_a_derivative_that_steps_at_a_beta() -> None:
 def test_latex() -> None:
     assert read("x*sigmoid(beta*x)").latex == r"x \sigma\left(\beta x\right)"
     assert read("log(abs(x) + 1e-5)").latex == r"\log{\left(\left|{x}\right| + 10^{-5} \right)}"
-
-
-ATTACKS = [
-    "", "x y", "__import__('os').getpid()", "x.__class__", "().__class__.__base__.__subclasses__()", "2**99999",
-    "x**999", "(9**60)**60", "f(x)", "x if x else 1", "[x]", "x" * 5_000, "(" * 300 + "x" + ")" * 300,
-    "-" * 1_500 + "x", "1/0", "sqrt(-1)", "log(0)", "max(x)", "max()", "exp(exp(exp(exp(9))))", "beta1", "beta100", "1e999",
-    "True", "'a'", "b'a'", "lambda: x", "x@x", "x//2", "x%2", "x<1", "x and x", "{x}", "f'{x}'", "(y:=x)", "*x", "sin(x=x)",
-    "sin(*x)", "eval('1')", "getattr(x, 'a')", "sin(sin)", "sin", "__builtins__", "1j", "...", "None", "x;beta", "x;beta=inf",
-    "x;x=1", "x;beta=__import__('os')", "х*2", "sigmоid(x)", "ｘ", "x\x00", "x\n+1\n;import os", "0x10**0x7fffffff",
-    "+".join(["x"] * 900), "sin(" * 60 + "x" + ")" * 60, "1_000_000_0", "x**-65", "x**(9**9**9)",
-    "max(log(-1), 0)", "step(log(-1))", "max(0**-1, x)",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ATTACKS, ids=lambda t: repr(t)[:30])
-def test_what_is_no_plain_mathematics_gets_one_line(text: str) -> None:
-    start = time.perf_counter()
-    with pytest.raises(ExpressionError) as caught:
-        read(text)
-    assert time.perf_counter() - start < 0.5
-    assert len(str(caught.value)) < 400
-    assert "\n" not in str(caught.value)
-
-
-@given(st.one_of(st.text(max_size=60), st.text("x()+-*/.,0123456789eabtsinmxp_ '", max_size=60)))
-@settings(deadline=None, max_examples=400)
-def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
-        read(text)
-    except ActsearchError as err:
-        assert "\n" not in str(err)  # noqa: PT017
