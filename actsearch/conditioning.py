@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,9 @@ from actsearch.node_rules import Array, evaluate, rule, switches
 LARGEST_PHASE = 1e15
 """sin and cos of a larger argument are ill-conditioned: float64 keeps less than a digit of its phase."""
 
+ACCURACY = MappingProxyType({"float64": 1e-12, "float32": 1e-5})
+"""The relative accuracy that is asked of every operation."""
+
 GRID = (0.0, 1e-8, -1e-8, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0)
 """Inputs that every formula is judged on, besides its kinks."""
 
@@ -33,12 +35,14 @@ class Conditioning:
     Attributes:
         relative: C, to be multiplied by a relative accuracy.
         absolute: A, at least 1, to be multiplied by the smallest normal number.
+        room: the error that they allow, `ACCURACY` · C + tiny · A.
         overflows: where an intermediate leaves the dtype's range.
         ill_conditioned: where sin or cos get an argument above `LARGEST_PHASE`.
     """
 
     relative: Array
     absolute: Array
+    room: Array
     overflows: npt.NDArray[np.bool_]
     ill_conditioned: npt.NDArray[np.bool_]
 
@@ -49,18 +53,21 @@ def conditioning(
     betas: Mapping[str, npt.ArrayLike] = MappingProxyType({}),
     *,
     dtype: npt.DTypeLike = np.float64,
+    known: Mapping[sympy.Expr, Array] | None = None,
 ) -> Conditioning:
     """The bounds of f at x; of a gradient where f is `Expression.derivative`.
 
     The nodes are the distinct subexpressions that are computed: inputs and numbers have no error of their own. A sum
     counts with Σ |term| and a product with every factor beyond 1, as their partial results may, in whatever order.
-    Only sizes matter, so extended precision does.
+    A sum that cancels to less than its own rounding error is also tried at the size of that error, or what follows
+    it, its square say, would seem exact.
 
     Args:
         expression: the quantity.
         x: points, any shape.
         betas: β by name, broadcast against x; those not given take their initial value.
-        dtype: whose range counts, float32 or float64.
+        dtype: whose range and accuracy count, float32 or float64.
+        known: exact values of every subexpression, where those of extended precision will not do.
 
     Returns:
         Bounds in extended precision; infinite or NaN where even that overflows.
@@ -68,20 +75,22 @@ def conditioning(
     nodes = _nodes(expression.expr)
     inputs = _inputs(expression, x, betas, np.longdouble)
     nothing = np.zeros(inputs["x"].shape, np.longdouble)
-    line = evaluate(nodes, inputs)
+    line = evaluate(nodes, inputs) if known is None else [known[node.expr] for node in nodes]
+    dtype = np.dtype(dtype)
     with np.errstate(all="ignore"):
-        slopes = [np.abs(slope) for slope in _adjoints(nodes, line, inputs["x"].shape)]
+        bounds = _bounds(nodes, line, nothing)
+        blurred = _blurred(nodes, line, ACCURACY[dtype.name])
+        if any(a is not b for a, b in zip(line, blurred, strict=True)):
+            bounds = np.fmax(bounds, _bounds(nodes, blurred, nothing))
         args = [[line[i] for i in node.args] for node in nodes]
-        sizes = [_size(*each) for each in zip(nodes, line, args, strict=True)]
-        reach = [_reach(*each) for each in zip(nodes, args, strict=True)]
-        phases = [_phase(*each) for each in zip(nodes, args, strict=True)]
-        computed = [i for i, node in enumerate(nodes) if node.args]
-        relative = sum((_times(slopes[i], sizes[i]) for i in computed), start=nothing)
-        absolute = sum((_times(slopes[i], reach[i]) for i in computed), start=nothing)
-        largest = np.max(np.broadcast_arrays(nothing, *sizes, *reach), axis=0)
-        overflows = ~(largest <= np.finfo(dtype).max)
+        sizes = [size(*each) for each in zip(nodes, line, args, strict=True) for size in (_size, _reach)]
+        phases = [_phase(*each) for each in zip(nodes, line, args, strict=True)]
+        largest = np.max(np.broadcast_arrays(nothing, *sizes), axis=0)
+        overflows = ~(largest <= np.finfo(dtype).max) | _escapes(nodes, _inputs(expression, x, betas, dtype))
         ill = np.max(np.broadcast_arrays(nothing, *phases), axis=0) > LARGEST_PHASE
-    return Conditioning(relative, np.fmax(1, absolute), overflows, ill)
+    absolute = np.fmax(1, bounds[1])
+    room = ACCURACY[dtype.name] * bounds[0] + np.finfo(dtype).tiny * absolute
+    return Conditioning(bounds[0], absolute, room, overflows, ill)
 
 
 def flags(expression: Expression, dtype: npt.DTypeLike = np.float64) -> tuple[str, ...]:
@@ -142,12 +151,35 @@ def _nodes(expr: sympy.Expr) -> list[Node]:
 
 
 def _inputs(
-    expression: Expression, x: npt.ArrayLike, betas: Mapping[str, npt.ArrayLike], dtype: type[Any]
+    expression: Expression, x: npt.ArrayLike, betas: Mapping[str, npt.ArrayLike], dtype: npt.DTypeLike
 ) -> dict[str, Array]:
     given = {name: betas.get(name, value) for name, value in expression.initial.items()}
     names = ["x", *given]
     arrays = np.broadcast_arrays(*(np.asarray(value, dtype=dtype) for value in [x, *given.values()]))
     return dict(zip(names, arrays, strict=True))
+
+
+def _bounds(nodes: Sequence[Node], line: Sequence[Array], nothing: Array) -> Array:
+    """C and A: ``(2, *shape)``."""
+    slopes = [np.abs(slope) for slope in _adjoints(nodes, line, nothing.shape)]
+    total = np.stack([nothing, nothing])
+    for node, slope, value in zip(nodes, slopes, line, strict=True):
+        if node.args:
+            args = [line[i] for i in node.args]
+            total += [_times(slope, _size(node, value, args)), _times(slope, _reach(node, value, args))]
+    return total
+
+
+def _blurred(nodes: Sequence[Node], line: Sequence[Array], accuracy: float) -> list[Array]:
+    """The values, but sums that cancel below their own rounding error are as large as that."""
+    blurred = []
+    for node, value in zip(nodes, line, strict=True):
+        if node.expr.is_Add:
+            error = accuracy * _size(node, value, [line[i] for i in node.args])
+            lost = np.abs(value) < error
+            value = np.where(lost, np.copysign(error, value), value) if lost.any() else value
+        blurred.append(value)
+    return blurred
 
 
 def _adjoints(nodes: Sequence[Node], line: Sequence[Array], shape: tuple[int, ...]) -> list[Array]:
@@ -167,18 +199,24 @@ def _times(slope: Array, factor: Array) -> Array:
     return np.where(slope == 0, 0, slope * factor)
 
 
+def _escapes(nodes: Sequence[Node], inputs: Mapping[str, Array]) -> npt.NDArray[np.bool_]:
+    """Where the inputs' own arithmetic leaves its range: a difference that rounds to 0 in a denominator, say."""
+    finite = [np.isfinite(value) for value in evaluate(nodes, inputs)]
+    return np.asarray(~np.all(np.broadcast_arrays(np.isfinite(inputs["x"]), *finite), axis=0))
+
+
 def _size(node: Node, value: Array, args: Sequence[Array]) -> Array:
     """The largest value that a sum passes through; any other node's own."""
     return np.asarray(sum(np.abs(a) for a in args)) if node.expr.is_Add else np.abs(value)
 
 
-def _reach(node: Node, args: Sequence[Array]) -> Array:
+def _reach(node: Node, value: Array, args: Sequence[Array]) -> Array:
     """What a product may still be multiplied by once one of its partial products has lost its last digits; else 1."""
     if not node.expr.is_Mul:
         return np.ones((), np.longdouble)
     return np.asarray(np.prod([np.fmax(1, np.abs(a)) for a in np.broadcast_arrays(*args)], axis=0))
 
 
-def _phase(node: Node, args: Sequence[Array]) -> Array:
+def _phase(node: Node, value: Array, args: Sequence[Array]) -> Array:
     periodic = isinstance(node.expr, sympy.sin | sympy.cos | sinc | sinc_slope)
     return np.abs(args[0]) if periodic else np.zeros((), np.longdouble)

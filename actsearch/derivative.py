@@ -4,7 +4,7 @@ relu′(0) = |x|′(0) = 0, and two arguments that tie in a max or min share the
 of `Max` says 1/2 for relu′(0), and at a tie of three arguments its shares add up to more than 1.
 """
 
-from functools import reduce
+from functools import lru_cache, reduce
 
 import sympy
 
@@ -32,6 +32,7 @@ class _positive_part(sympy.Function):  # noqa: N801
         return sympy.Max(sympy.sign(self.args[0]), 0)
 
 
+@lru_cache(maxsize=1024)
 def differentiate(expr: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
     """The derivative of a real expression by one of its symbols; the jumps of `sign` and `step` count as 0."""
     slope = expr.replace(_is_extremum, _pairwise).diff(symbol)

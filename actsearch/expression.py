@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import sympy
+from sympy.printing.numpy import NumPyPrinter
 
 from actsearch.derivative import differentiate
 from actsearch.formula import Formula
-from actsearch.functions import numpy_sigmoid, numpy_sinc_slope, numpy_softplus
+from actsearch.functions import numpy_sigmoid, numpy_sinc, numpy_sinc_slope, numpy_softplus
 from actsearch.printers import FormulaLatexPrinter, TextPrinter
 
 X = sympy.Symbol("x", real=True)
@@ -95,20 +96,33 @@ class Expression:
     @cached_property
     def _numpy(self) -> Callable[..., Any]:
         symbols = [X, *(beta_symbol(name) for name in self.initial)]
-        function: Callable[..., Any] = sympy.lambdify(symbols, self.expr, modules=[_NUMPY, "numpy"], cse=True)
+        function: Callable[..., Any] = sympy.lambdify(
+            symbols, self.expr, modules=[_NUMPY, "numpy"], printer=_PRINTER, cse=True
+        )
         return function
 
     def __str__(self) -> str:
         return self.full_text
 
 
-# sinc is missing here on purpose: sympy prints it as numpy's own sinc(x/π)
+class _NumPyPrinter(NumPyPrinter):
+    """Prints sinc by its own name, not as numpy's sinc(x/π)."""
+
+    def _print_sinc(self, expr: sympy.Expr) -> str:
+        return f"sinc({self._print(expr.args[0])})"
+
+
 _NUMPY = {
     "sigmoid": numpy_sigmoid,
+    "sinc": numpy_sinc,
     "softplus": numpy_softplus,
     "sinc_slope": numpy_sinc_slope,
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
 }
+_PRINTER = _NumPyPrinter({
+    "fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True,
+    "user_functions": {name: name for name in _NUMPY},
+})  # fmt: skip
 
 
 def expression_of(formula: Formula) -> Expression:

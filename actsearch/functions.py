@@ -101,6 +101,12 @@ def numpy_softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def numpy_sinc(x: Array) -> Array:
+    """sin(x)/x, 1 at 0; numpy's own is sin(πx)/(πx) and so loses the digits near the zeros at multiples of π."""
+    safe = np.where(x == 0, 1, x)
+    return np.where(x == 0, 1, np.sin(safe) / safe)
+
+
 def numpy_sinc_slope(x: Array) -> Array:
     """The derivative of sin(x)/x; below |x| = 0.5 by its series, where the closed form cancels."""
     near = np.abs(x) < 0.5

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from actsearch.functions import numpy_sigmoid, numpy_sinc_slope, numpy_softplus
+from actsearch.functions import numpy_sigmoid, numpy_sinc, numpy_sinc_slope, numpy_softplus
 from actsearch.graph import Node
 
 Array = npt.NDArray[np.floating[Any]]
@@ -89,14 +89,9 @@ def _winners(args: Sequence[Array], result: Array) -> Sequence[Array]:
     return [(a == result).astype(result.dtype) for a in args]
 
 
-def _sinc(u: Array) -> Array:
-    safe = np.where(u == 0, 1, u)
-    return np.where(u == 0, 1, np.sin(safe) / safe)
-
-
 def _sinc_curvature(u: Array, slope: Array) -> Array:
     near = np.abs(u) < 1e-4
-    return np.where(near, -1 / 3, -_sinc(u) - 2 * slope / np.where(near, 1, u))
+    return np.where(near, -1 / 3, -numpy_sinc(u) - 2 * slope / np.where(near, 1, u))
 
 
 def _erf(u: Array) -> Array:
@@ -125,7 +120,7 @@ RULES: Mapping[str, Rule] = MappingProxyType({
     "sigmoid": _one(numpy_sigmoid, lambda u, result: result * numpy_sigmoid(-u)),
     "sign": _one(np.sign, _nothing),
     "sin": _one(np.sin, lambda u, _: np.cos(u)),
-    "sinc": _one(_sinc, lambda u, _: numpy_sinc_slope(u)),
+    "sinc": _one(numpy_sinc, lambda u, _: numpy_sinc_slope(u)),
     "sinc_slope": _one(numpy_sinc_slope, _sinc_curvature),
     "sinh": _one(np.sinh, lambda u, _: np.cosh(u)),
     "softplus": _one(numpy_softplus, lambda u, _: numpy_sigmoid(u)),

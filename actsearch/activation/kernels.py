@@ -37,6 +37,16 @@ def _elementwise(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Ca
     return result
 
 
+def sigmoid(x: Tensor) -> Tensor:
+    """1/(1 + exp(-x)), any shape; its derivative σ(x)·σ(-x) keeps its digits where torch's own σ·(1 - σ) is 0."""
+    return _elementwise(x, torch.sigmoid, _sigmoid_slope)
+
+
+def _sigmoid_slope(x: Tensor) -> Tensor:
+    smaller = torch.copysign(x, -1.0).sigmoid_()  # of σ(x) and σ(-x)
+    return smaller.addcmul_(smaller, smaller, value=-1)
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), any shape, without overflow."""
     return _elementwise(x, lambda x: torch.relu(x) + _log1p(torch.exp(-x.abs())), torch.sigmoid)
@@ -54,7 +64,7 @@ def cosh(x: Tensor) -> Tensor:
 
 def asinh(x: Tensor) -> Tensor:
     """The inverse hyperbolic sine, any shape."""
-    return _elementwise(x, _asinh, lambda x: torch.rsqrt(x * x + 1))
+    return _elementwise(x, _asinh, _asinh_slope)
 
 
 def _log1p(v: Tensor) -> Tensor:
@@ -84,16 +94,23 @@ def _cosh(x: Tensor) -> Tensor:
     return half + 0.25 / half
 
 
-_LARGE = 1e8
-"""Beyond it asinh(x) is log(2x): x² + 1 is x² in float64, and squares are still finite in float32."""
+def _large(x: Tensor) -> float:
+    """Beyond it x² + 1 is x² to the dtype's last bit, and its square is still finite."""
+    return 128.0 if x.dtype == torch.float16 else 1e8
 
 
 def _asinh(x: Tensor) -> Tensor:
-    a = x.abs()
-    near = a.clamp(max=_LARGE)
+    a, large = x.abs(), _large(x)
+    near = a.clamp(max=large)
     square = near * near
     small = _log1p(near + square / (1 + torch.sqrt(square + 1)))
-    return torch.sign(x) * (small + torch.log(a.clamp(min=_LARGE) / _LARGE))
+    return torch.sign(x) * (small + torch.log(a.clamp(min=large) / large))
+
+
+def _asinh_slope(x: Tensor) -> Tensor:
+    a, large = x.abs(), _large(x)
+    near = a.clamp(max=large)
+    return near.mul_(near).add_(1).rsqrt_().mul_(large).div_(a.clamp_(min=large))
 
 
 def step(x: Tensor) -> Tensor:
@@ -139,8 +156,8 @@ def sinc(x: Tensor) -> Tensor:
 
 
 def _sinc(x: Tensor) -> Tensor:
-    a = x.abs().clamp(min=1e-30)
-    return torch.sin(a) / a
+    a = x.abs().clamp_(min=torch.finfo(x.dtype).tiny)
+    return torch.sin(a).div_(a)
 
 
 _NEAR = 0.5
