@@ -1,45 +1,180 @@
-"""`actsearch export`: a run's evaluations for other programs."""
+"""`actsearch export`: a run's evaluations for other programs, and functions as files that stand alone."""
 
 import csv
 import io
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actsearch_cli.options import RUNS_DIR, Run, RunsDir
+from actsearch.errors import ConfigError, ExpressionError, RunError
+from actsearch_cli.options import RUNS_DIR, RunsDir
+
+if TYPE_CHECKING:
+    from actsearch.export import ExportedFunction
+    from actsearch.runs import RunFolder
 
 NAME = "export"
+
+_ONE_FUNCTION = "--format torch, onnx, latex, sympy or jax"
 
 
 class Format(StrEnum):
     """What `export` writes."""
 
-    JSON = "json"
+    TORCH = "torch"
+    ONNX = "onnx"
+    LATEX = "latex"
+    SYMPY = "sympy"
+    JAX = "jax"
     CSV = "csv"
+    JSON = "json"
+
+
+class Beta(StrEnum):
+    """The β that a function starts from."""
+
+    INIT = "init"
+    MEAN = "mean"
 
 
 def command(
-    run: Run,
-    format: Annotated[Format, typer.Option("--format", help="json or csv: every evaluation.")] = Format.JSON,  # noqa: A002
+    target: Annotated[
+        str, typer.Argument(help="A run (name under --runs-dir, or folder), or a function of x.", show_default=False)
+    ],
+    format: Annotated[  # noqa: A002
+        Format, typer.Option("--format", help="csv, json: every evaluation of a run; the others: one function.")
+    ] = Format.JSON,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, help="Which of a run's functions, by reward.", show_default="1")
+    ] = None,
+    beta: Annotated[
+        Beta | None,
+        typer.Option(
+            "--beta", help="β as the search starts it, or the mean of a run's trained ones.", show_default="init"
+        ),
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            "--shape",
+            help="onnx: the input's dimensions; a number is the channels, one β each.",
+            show_default="N,C,H,W",
+        ),
+    ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write to.", show_default="standard output")
     ] = None,
 ) -> None:
-    """Write every finished evaluation of a run, in the order asked."""
+    """Write a run's evaluations, or its best function, or any function, for other programs.
+
+    json and csv: every finished evaluation of a run, in the order asked. torch, jax and sympy: a readable Python file
+    that stands alone and checks itself against exact values when run. latex: the formula. onnx: a model. A run's
+    function carries the constant that the search gave it; an expression such as 'x*sigmoid(beta*x)' is taken as is.
+    """
+    _check_options(format, rank, beta, shape)
+    data: str | bytes
+    folder = _run_folder(runs_dir, target)
+    if format in (Format.JSON, Format.CSV):
+        data = _evaluations(_existing(folder, runs_dir, target, format), format)
+    else:
+        data = _function_file(_function(folder, runs_dir, target, rank, beta), format, shape)
+    _write(data, output)
+
+
+def _check_options(format: Format, rank: int | None, beta: Beta | None, shape: str | None) -> None:  # noqa: A002
+    """Refuses options that the format has no use for."""
+    if format in (Format.JSON, Format.CSV) and (rank or beta):
+        flag = "--rank" if rank else "--beta"
+        raise ConfigError(f"{flag} goes with one function: {_ONE_FUNCTION}, not {format}")
+    if shape is not None and format is not Format.ONNX:
+        raise ConfigError(f"--shape goes with --format onnx, not {format}")
+
+
+def _run_folder(runs_dir: Path, target: str) -> "RunFolder | None":
+    """The run that the target names, or None."""
     from actsearch.runs import find_run
 
-    folder = find_run(runs_dir, run)
+    try:
+        return find_run(runs_dir, target)
+    except (RunError, OSError):  # a long expression is no possible file name
+        return None
+
+
+def _existing(folder: "RunFolder | None", runs_dir: Path, target: str, format: Format) -> "RunFolder":  # noqa: A002
+    from actsearch.reader import read
+    from actsearch.runs import find_run
+
+    if folder is not None:
+        return folder
+    try:
+        read(target)
+    except ExpressionError:
+        return find_run(runs_dir, target[:100])  # names the runs that exist
+    raise ConfigError(f"--format {format} writes a run's evaluations; one function goes with {_ONE_FUNCTION}")
+
+
+def _function(
+    folder: "RunFolder | None", runs_dir: Path, target: str, rank: int | None, beta: Beta | None
+) -> "ExportedFunction":
+    """The run's function, or the expression's."""
+    from actsearch.export import ExportedFunction, winner
+
+    if folder is not None:
+        with folder.open() as (store, name):
+            return winner(store, name, rank=rank or 1, beta="mean" if beta is Beta.MEAN else "init")
+    try:
+        function = ExportedFunction.of_text(target)
+    except ExpressionError as err:
+        from actsearch.runs import run_folders
+
+        known = ", ".join(f.name for f in run_folders(runs_dir)) or "none yet"
+        raise ConfigError(
+            f"{target[:60]!r} is neither a run in {runs_dir} (known: {known}) nor an expression: {err}"
+        ) from err
+    if rank or beta is Beta.MEAN:
+        raise ConfigError(f"{'--rank' if rank else '--beta mean'} goes with a run; {target[:60]!r} is an expression")
+    return function
+
+
+def _function_file(function: "ExportedFunction", format: Format, shape: str | None) -> str | bytes:  # noqa: A002
+    from actsearch.export import TEXTS, onnx_model
+
+    if format is not Format.ONNX:
+        return TEXTS[format](function)
+    return onnx_model(function, _dimensions(shape)) if shape else onnx_model(function)
+
+
+def _dimensions(shape: str) -> list[str | int]:
+    """`N,64,H,W` as names and numbers."""
+    parts = [part.strip() for part in shape.split(",")]
+    for part in parts:
+        if not (part.isidentifier() or (part.isdecimal() and int(part) > 0)):
+            raise ConfigError(f"--shape is names and at most one number such as N,64,H,W, got {shape[:60]!r}")
+    if len(set(parts)) < len(parts):
+        raise ConfigError(f"--shape names each dimension once, got {shape[:60]!r}")
+    return [int(part) if part.isdecimal() else part for part in parts]
+
+
+def _write(data: str | bytes, output: Path | None) -> None:
+    if output is not None:
+        output.write_bytes(data if isinstance(data, bytes) else data.encode())
+    elif isinstance(data, str):
+        print(data, end="")
+    elif sys.stdout.isatty():
+        raise ConfigError("an ONNX model is binary; add --output FILE, or pipe it")
+    else:
+        sys.stdout.buffer.write(data)
+
+
+def _evaluations(folder: "RunFolder", format: Format) -> str:  # noqa: A002
     with folder.open() as (store, name):
         rows = [_row(record) for record in store.evaluations(name, layers=False) if record.evaluation]
-    text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n" if format is Format.JSON else _csv(rows)
-    if output is None:
-        print(text, end="")
-    else:
-        output.write_text(text, encoding="utf-8")
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n" if format is Format.JSON else _csv(rows)
 
 
 def _row(record: Any) -> dict[str, Any]:
