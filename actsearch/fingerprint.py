@@ -1,0 +1,99 @@
+"""The fingerprint: a function's identity, from its exact values.
+
+Two spellings are the same function when they agree at every x and β, up to another numbering of β with equal initial
+values, and up to single points where one of them is 0/0. Values at generic points tell: two functions of the search
+space that agree at all of them are the same, since each is analytic between its kinks. What no finite number of
+points can show is a number from outside that makes two functions part only where no point lies, such as
+max(0, 1 - 1e9*(x - 0.1)**2) and 0; so those two share a fingerprint.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice, permutations, product
+
+from mpmath import libmp
+
+from actsearch.canonical import canonical
+from actsearch.errors import NumericError
+from actsearch.exact import value
+from actsearch.expression import Expression
+
+DIGITS = 15
+"""Right digits of a value."""
+
+BITS = 40
+"""Bits of a value that count, 12 digits: so far below those computed that rounding never decides."""
+
+FLOOR = -330
+"""Values below 2 to this power count as 0, so that a sum that cancels altogether needs no more than 140 digits."""
+
+MAX_ORDERS = 24
+"""At most so many numberings of β that tie are compared."""
+
+_X = (
+    0.3671, -0.6127, 1.2894, -1.8361, 2.7193, -3.3127, 0.0431, -0.0577, 5.7319, -8.9137, 17.317, -28.871,
+    3.1e-6, -3.3e-6, 131.57, -409.31, 2.3e6, -2.1e6,
+)  # fmt: skip
+_BETA = (1.3717, -0.7313, 0.4139, 2.2371, -1.6173, 0.8291, 7.1393, -0.2719, 31.173, -5.4191, 1.1213)
+"""Generic points: small, moderate and large, and between -eps and eps. β move on by one from point to point."""
+
+
+@lru_cache(maxsize=16_384)
+def fingerprint(expression: Expression) -> str:
+    """16 hex digits that two expressions share exactly when they are the same function.
+
+    This is the identity: what was seen is looked up by it, and seeds derive from it. The canonical form is what is
+    compiled and shown; where its rules leave two spellings apart, they still have one fingerprint. A function of
+    exact values at fixed points and of β's initial values, hence the same on every machine. Initial values count:
+    x + β from 0 and from 1 train differently.
+    """
+    form = canonical(expression)
+    names = _order(form)
+    values = [_rounded(form, x, dict(zip(names, _betas(k), strict=False))) for k, x in enumerate(_X)]
+    parts = [repr(form.initial[name]) for name in names] + values
+    return hashlib.sha256(";".join(parts).encode()).hexdigest()[:16]
+
+
+def agrees_everywhere(expression: Expression) -> bool:
+    """Whether all points have one value, β being the same at all of them: whether the function is a constant."""
+    betas = dict(zip(expression.initial, _betas(0), strict=False))
+    first = _rounded(expression, _X[0], betas)
+    return all(_rounded(expression, x, betas) == first for x in _X[1:])
+
+
+def _betas(point: int) -> tuple[float, ...]:
+    """One generic value for each β at a point; those beyond the eleventh start over, moved a little."""
+    turned = _BETA[point % len(_BETA) :] + _BETA[: point % len(_BETA)]
+    return tuple(b + 0.0137 * turn for turn in range(9) for b in turned)
+
+
+def _rounded(expression: Expression, x: float, betas: dict[str, float]) -> str:
+    """The value's sign, mantissa and exponent; empty where it has none."""
+    try:
+        sign, mantissa, exponent, _ = libmp.mpf_pos(value(expression, x, betas, DIGITS)._mpf_, BITS, "n")
+    except NumericError:
+        return ""
+    size = exponent + mantissa.bit_length()
+    return f"{'-' if sign else ''}{mantissa}e{exponent}" if mantissa and size > FLOOR else "0"
+
+
+def _order(expression: Expression) -> Sequence[str]:
+    """β in an order that depends on the function alone: by initial value, then by the values where one β differs.
+
+    Those that tie there, as in β·β2·x, take the order whose values sort first.
+    """
+    if len(expression.initial) < 2:
+        return tuple(expression.initial)
+    tied: dict[tuple[float, str], list[str]] = defaultdict(list)
+    for name, initial in expression.initial.items():
+        betas = {**dict.fromkeys(expression.initial, 0.8467), name: 1.2139}
+        tied[initial, ";".join(_rounded(expression, x, betas) for x in _X[1:3])].append(name)
+    groups = [permutations(tied[key]) for key in sorted(tied)]
+    orders = [tuple(chain(*order)) for order in islice(product(*groups), MAX_ORDERS)]
+    return min(orders, key=lambda order: tuple(_probes(expression, order))) if len(orders) > 1 else orders[0]
+
+
+def _probes(expression: Expression, names: Sequence[str]) -> Iterator[str]:
+    return (_rounded(expression, _X[k], dict(zip(names, _betas(k), strict=False))) for k in (1, 2, 3))

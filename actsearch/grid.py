@@ -1,0 +1,98 @@
+"""Which arguments of a max or min never win, decided on a wide grid of x and β in float64."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from math import erf
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sympy
+
+from actsearch.functions import numpy_sigmoid, numpy_sinc_slope, numpy_softplus, sigmoid, sinc, sinc_slope, softplus
+from actsearch.primitives import EPS
+from actsearch.rules import cost
+
+Array = npt.NDArray[np.float64]
+
+_POSITIVE = np.unique(np.concatenate([np.geomspace(1e-6, 1e6, 400), np.linspace(0, 8, 161)[1:]]))
+_X = np.concatenate([-_POSITIVE[::-1], [0.0], _POSITIVE])
+_BETA = (0.0, 1.0, -1.0, 0.4, -0.3, 2.5, -4.0, 20.0, 1e3)
+_COARSE = slice(None, None, 23)
+_NUMBERS = frozenset({EPS, *(sympy.Rational(n, d) for n in range(-4, 5) for d in (1, 2))})
+"""Numbers that the search space's own functions hold. Only among those does the grid decide: with another number,
+such as max(x, 1e7), two functions could part where the grid has no point."""
+
+
+def undominated(expr: sympy.Expr, x: sympy.Symbol) -> list[sympy.Expr]:
+    """The arguments of a max or min that the others do not beat everywhere; what costs and sorts first stays.
+
+    Args:
+        expr: a `Max` or `Min`.
+        x: the variable that runs over the whole line, or over x > 0 if the symbol is positive; all others are β.
+    """
+    kept = sorted(expr.args, key=cost)
+    if not expr.atoms(sympy.Number) <= _NUMBERS:
+        return kept
+    sign = 1 if isinstance(expr, sympy.Max) else -1
+    coarse, fine = (_Grid(expr.free_symbols, x, points) for points in (_COARSE, slice(None)))
+    for candidate in reversed(kept.copy()):
+        others = [a for a in kept if a != candidate]
+        if others and all(_beaten(grid, candidate, others, sign) for grid in (coarse, fine)):
+            kept = others
+    return kept
+
+
+def _beaten(grid: "_Grid", candidate: sympy.Expr, others: Sequence[sympy.Expr], sign: int) -> bool:
+    """Whether some other is at least the candidate at every point, within rounding."""
+    value, best = sign * grid.values(candidate), reduce(np.maximum, [sign * grid.values(a) for a in others])
+    if np.isnan(value).any() or np.isnan(best).any():
+        return False
+    with np.errstate(invalid="ignore"):
+        return bool(np.all((best >= value) | (best >= value - 1e-12 * np.abs(value))))
+
+
+class _Grid:
+    """Values of expressions at every point of a grid: x along the last axis, combinations of β along the first."""
+
+    def __init__(self, symbols: set[sympy.Symbol], x: sympy.Symbol, points: slice) -> None:
+        betas = sorted(symbols - {x}, key=str)
+        columns = np.array(_combinations(len(betas)), dtype=np.float64)
+        self._known: dict[sympy.Expr, Array] = {x: (_POSITIVE if x.is_positive else _X)[points]}
+        self._known |= {b: columns[:, [k]] for k, b in enumerate(betas)}
+
+    def values(self, expr: sympy.Expr) -> Array:
+        """Any shape that broadcasts to ``(combinations, points)``; infinite or NaN as float64 has it."""
+        if expr not in self._known:
+            with np.errstate(all="ignore"):
+                self._known[expr] = self._compute(expr)
+        return self._known[expr]
+
+    def _compute(self, expr: sympy.Expr) -> Array:
+        if expr.is_number:
+            return np.asarray(float(expr)) if expr.is_real else np.asarray(np.nan)
+        args = [self.values(a) for a in expr.args]
+        if isinstance(expr, sympy.Pow):
+            return np.sqrt(args[0]) if expr.exp == sympy.S.Half else np.power(*args)
+        return reduce(_FUNCTIONS[expr.func], args[1:], args[0]) if len(args) > 1 else _FUNCTIONS[expr.func](*args)
+
+
+def _combinations(count: int) -> list[tuple[float, ...]]:
+    """Every combination of up to two β; for more a Latin square of the grid."""
+    if count < 3:
+        return list(product(_BETA, repeat=count))
+    size = len(_BETA)
+    return [
+        tuple(_BETA[(start + k * step) % size] for k in range(count)) for start in range(size) for step in (1, 3, 4)
+    ]
+
+
+_FUNCTIONS: Mapping[type[sympy.Expr], Callable[..., Any]] = MappingProxyType({
+    sympy.Add: np.add, sympy.Mul: np.multiply, sympy.Max: np.maximum, sympy.Min: np.minimum, sympy.Abs: np.abs,
+    sympy.exp: np.exp, sympy.log: np.log, sympy.sin: np.sin, sympy.cos: np.cos, sympy.sinh: np.sinh,
+    sympy.cosh: np.cosh, sympy.tanh: np.tanh, sympy.asinh: np.arcsinh, sympy.atan: np.arctan, sympy.sign: np.sign,
+    sympy.erf: np.vectorize(erf, otypes=[np.float64]), sympy.Heaviside: lambda u, half: np.heaviside(u, half),
+    sigmoid: numpy_sigmoid, softplus: numpy_softplus, sinc: lambda u: np.sinc(u / np.pi), sinc_slope: numpy_sinc_slope,
+})  # fmt: skip
