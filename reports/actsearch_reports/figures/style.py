@@ -81,7 +81,10 @@ def styled() -> Iterator[None]:
         yield
 
 
-def render(draw: Callable[[float], Figure], width: float, *formats: Literal["svg", "png"]) -> list[bytes]:
+Format = Literal["svg", "png", "pdf"]
+
+
+def render(draw: Callable[[float], Figure], width: float, *formats: Format) -> list[bytes]:
     """The figure that `draw` makes at a width in inches, as the bytes of an image in each format."""
     with styled():
         figure = draw(width)
@@ -91,10 +94,16 @@ def render(draw: Callable[[float], Figure], width: float, *formats: Literal["svg
         return [_save(figure, name) for name in formats]
 
 
-def _save(figure: Figure, name: Literal["svg", "png"]) -> bytes:
-    metadata = {"Date": None, "Creator": None} if name == "svg" else {"Software": None}
+_METADATA: dict[Format, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def _save(figure: Figure, name: Format) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=name, dpi=160, metadata=metadata)
+    figure.savefig(buffer, format=name, dpi=160, metadata=_METADATA[name])
     return buffer.getvalue()
 
 
