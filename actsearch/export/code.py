@@ -51,7 +51,7 @@ class CodePrinter(StrPrinter):
 
     def _print_Min(self, expr: sympy.Min) -> str:
         fold = self._folded(expr)
-        return reduce(lambda a, b: f"-{self._relu(f'-({a})')}" if b == "0" else self._pair("minimum", a, b), fold)
+        return reduce(lambda a, b: f"(-{self._relu(f'-({a})')})" if b == "0" else self._pair("minimum", a, b), fold)
 
     def _relu(self, code: str) -> str:
         return f"{self.calls['relu']}({code})"

@@ -1,7 +1,7 @@
 """What every exported text shares: its head, its gain, and lines that cannot leave a comment."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import sympy
 
@@ -17,7 +17,7 @@ def head(function: ExportedFunction, needs: str) -> Iterator[str]:
         needs: what the file needs and what running it does.
     """
     name = f"{function.class_name}: an activation function" if function.names else "An activation function"
-    betas = f" with trainable {' and '.join(function.betas)}" if function.betas else ""
+    betas = f" with trainable {listed(function.betas)}" if function.betas else ""
     yield f'r"""{name}{betas}.'
     yield ""
     yield from _wrapped(f"f(x) = {function.text}", indent=4)
@@ -51,6 +51,12 @@ def docstring_start(function: ExportedFunction) -> list[str]:
     """The opening lines of the docstring of the class or function, one indent deep."""
     first, *rest = _wrapped(f"f(x) = {function.text}", indent=4)
     return [f'    """{first.lstrip()}', *rest]
+
+
+def listed(names: Iterable[str]) -> str:
+    """`beta`, `beta and beta2`, `beta, beta2 and beta3`."""
+    *most, last = [*names, ""][:-1] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def plain(text: str) -> str:

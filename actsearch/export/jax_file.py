@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from actsearch.export.code import CodePrinter, parts, statement, used
-from actsearch.export.document import docstring_start, gain_line, head, scaled
+from actsearch.export.document import docstring_start, gain_line, head, listed, scaled
 from actsearch.export.function import ExportedFunction
-from actsearch.export.reference import Reference, table
+from actsearch.export.reference import gradient_rows, table
 from actsearch.expression import X
 
 
@@ -99,7 +99,7 @@ def _signature(function: ExportedFunction) -> Iterator[str]:
     yield from docstring_start(function)
     if betas:
         yield ""
-        yield f"    {' and '.join(function.betas)}: trainable, a number or an array that broadcasts against x."
+        yield f"    {listed(function.betas)}: trainable, a number or an array that broadcasts against x."
         yield "    The result has x's dtype."
         yield '    """'
     else:
@@ -126,7 +126,7 @@ def _check(function: ExportedFunction) -> Iterator[str]:
     name, betas = function.function_name, list(function.betas)
     inputs = 1 + len(betas)
     yield f"# Exact values: {', '.join(['x', *betas, 'f(x)', *(f'df/d{b}' for b in ('x', *betas))])}"
-    yield from ("REFERENCE = (", *table(Reference(function).gradient_rows), ")", "", "")
+    yield from ("REFERENCE = (", *table(gradient_rows(function)), ")", "", "")
     yield "def check() -> float:"
     yield '    """The largest |found - expected| / (|expected| + 0.001) over REFERENCE; jax in 64 bits."""'
     yield "    columns = jnp.array(REFERENCE).T"

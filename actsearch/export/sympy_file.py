@@ -9,7 +9,7 @@ import sympy
 from actsearch.export.code import CodePrinter, statement, used
 from actsearch.export.document import gain_line, head, scaled
 from actsearch.export.function import ExportedFunction
-from actsearch.export.reference import Reference, table
+from actsearch.export.reference import table, value_rows
 from actsearch.printers import numbers_last
 
 
@@ -89,7 +89,7 @@ def _definition(function: ExportedFunction) -> Iterator[str]:
 def _check(function: ExportedFunction) -> Iterator[str]:
     symbols = ["x", *function.betas]
     yield f"# Exact values: {', '.join([*symbols, 'f'])}"
-    yield from ("REFERENCE = (", *table(Reference(function).value_rows), ")", "", "")
+    yield from ("REFERENCE = (", *table(value_rows(function)), ")", "", "")
     yield "def check():"
     yield '    """The largest |found - expected| / (|expected| + 0.001) over REFERENCE."""'
     yield "    errors = []"

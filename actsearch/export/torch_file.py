@@ -7,9 +7,9 @@ from typing import ClassVar
 import sympy
 
 from actsearch.export.code import CodePrinter, parts, statement, used
-from actsearch.export.document import docstring_start, gain_line, head, scaled
+from actsearch.export.document import docstring_start, gain_line, head, listed, scaled
 from actsearch.export.function import ExportedFunction
-from actsearch.export.reference import Reference, table
+from actsearch.export.reference import gradient_rows, table
 from actsearch.expression import X
 
 
@@ -102,7 +102,7 @@ def _class(function: ExportedFunction) -> Iterator[str]:
     yield from docstring_start(function)
     yield ""
     yield "    Args:"
-    betas = " and ".join(function.betas)
+    betas = listed(function.betas)
     if betas:
         yield f"        channels: how many {betas}, one a channel; 1 shares one between all channels."
         yield "        channel_dim: the input's dimension that holds the channels, -1 for channels last."
@@ -149,7 +149,7 @@ def _forward(function: ExportedFunction) -> Iterator[str]:
 def _check(function: ExportedFunction) -> Iterator[str]:
     name, betas = function.class_name, list(function.betas)
     yield f"# Exact values: {', '.join(['x', *betas, 'f(x)', *(f'df/d{b}' for b in ('x', *betas))])}"
-    yield from ("REFERENCE = (", *table(Reference(function).gradient_rows), ")", "", "")
+    yield from ("REFERENCE = (", *table(gradient_rows(function)), ")", "", "")
     yield "def check() -> float:"
     yield '    """The largest |found - expected| / (|expected| + 0.001) over REFERENCE, in float64."""'
     yield "    rows = torch.tensor(REFERENCE, dtype=torch.float64)"
@@ -160,8 +160,8 @@ def _check(function: ExportedFunction) -> Iterator[str]:
         yield f"    activation.{beta}.data = inputs[:, {k}].clone()"
     tail = "" if X in function.expression.expr.free_symbols else " + 0 * x"
     yield f"    y = activation(x[None])[0]{tail}  # one channel a row"
-    wanted = ", ".join(["x", *(f"activation.{b}" for b in betas)])
-    yield f"    found = torch.stack([y, *torch.autograd.grad(y.sum(), [{wanted}])], dim=1)"
+    yield "    slopes = torch.autograd.grad(y.sum(), [x, *activation.parameters()])"
+    yield "    found = torch.stack([y, *slopes], dim=1)"
     yield "    return ((found - expected).abs() / (expected.abs() + 1e-3)).max().item()"
     yield from ("", "", 'if __name__ == "__main__":', "    error = check()", "    if not error < 1e-9:")
     yield f'        sys.exit(f"wrong: {name} is off by {{error:.1e}} from exact values")'

@@ -4,6 +4,7 @@ from typing import Literal
 
 from actsearch.errors import RunError
 from actsearch.evaluation import LayerRecord, Outcome
+from actsearch.export.document import listed
 from actsearch.export.function import ExportedFunction
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
@@ -41,7 +42,7 @@ def winner(store: Store, run: str, *, rank: int = 1, beta: Beta = "init") -> Exp
     ]
     if beta == "mean" and expression.initial:
         expression = Expression(expression.expr, _means(record, expression))
-        origin.append(f"{' and '.join(expression.initial)}: the mean over the network that the search trained.")
+        origin.append(f"{listed(expression.initial)}: the mean over the network that the search trained.")
     return ExportedFunction(expression, done.gain, tuple(origin))
 
 
