@@ -32,17 +32,47 @@ class _positive_part(sympy.Function):  # noqa: N801
         return sympy.Max(sympy.sign(self.args[0]), 0)
 
 
+class _size(sympy.Function):  # noqa: N801
+    """|u|, whose own derivative sympy writes in complex parts where it cannot prove that u is real."""
+
+    nargs = 1
+    is_extended_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.sign(self.args[0])
+
+
+class _jump(sympy.Function):  # noqa: N801
+    """sign(u) or, with 1 as its second argument, step(u): flat, and the jump counts as 0."""
+
+    nargs = 2
+    is_extended_real = True
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.S.Zero
+
+
 @lru_cache(maxsize=1024)
 def differentiate(expr: sympy.Expr, symbol: sympy.Symbol) -> sympy.Expr:
     """The derivative of a real expression by one of its symbols; the jumps of `sign` and `step` count as 0."""
-    slope = expr.replace(_is_extremum, _pairwise).diff(symbol)
-    slope = slope.replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)
-    return slope.replace(_larger, sympy.Max).replace(_positive_part, lambda u: sympy.Max(u, 0))
+    smooth = expr.replace(_is_extremum, _pairwise).replace(sympy.Abs, _size)
+    smooth = smooth.replace(sympy.sign, lambda u: _jump(u, 0)).replace(sympy.Heaviside, lambda u, *_: _jump(u, 1))
+    slope = smooth.diff(symbol)
+    slope = slope.replace(_jump, lambda u, step: sympy.Heaviside(u) if step else sympy.sign(u)).replace(
+        _size, sympy.Abs
+    )
+    slope = slope.replace(_larger, sympy.Max).replace(_positive_part, lambda u: sympy.Max(u, 0))
+    return slope.replace(sympy.Heaviside, _one_step)
 
 
 def folded(expr: sympy.Expr) -> list[sympy.Expr]:
     """The arguments of a max or min in the order in which they meet, two at a time: numbers last."""
     return numbers_last(expr.args)
+
+
+def _one_step(u: sympy.Expr, *_: sympy.Expr) -> sympy.Expr:
+    """step(-u) as 1 - step(u): rounded apart, the shares of a near tie would not add up to 1."""
+    return 1 - sympy.Heaviside(-u) if u.could_extract_minus_sign() else sympy.Heaviside(u)
 
 
 def _is_extremum(expr: sympy.Basic) -> bool:
