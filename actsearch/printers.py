@@ -86,6 +86,9 @@ class FormulaLatexPrinter(LatexPrinter):
     def _print_sinc(self, expr: sympy.Expr, exp: str | None = None) -> str:
         return self._print_named("sinc", expr, exp)
 
+    def _print_Heaviside(self, expr: sympy.Expr, exp: str | None = None) -> str:
+        return self._print_named("step", expr, exp)
+
     def _print_sinc_slope(self, expr: sympy.Expr, exp: str | None = None) -> str:
         return self._print_named("sinc'", expr, exp)
 

@@ -34,8 +34,8 @@ class Extremum:
     Attributes:
         kind: "attained", "approached" towards an end of the line, "unbounded", or "window": only within ±`WINDOW`.
         value: the value; ±inf where unbounded.
-        where: points and intervals where it is attained, the nearest to 0 first; (±inf, ±inf) where it is approached,
-            or attained again and again beyond ±`WINDOW`.
+        where: points and intervals where it is attained, the nearest to 0 first, or the one place where it is
+            approached: a jump, or (±inf, ±inf). (±inf, ±inf) also says: attained again and again beyond ±`WINDOW`.
     """
 
     kind: Literal["attained", "approached", "unbounded", "window"]
@@ -250,6 +250,10 @@ def _extremum(
     x, values = x[np.isfinite(values)], values[np.isfinite(values)]
     best = float(values.max()) if values.size else -np.inf
     room = 1e-12 * max(1.0, abs(best))
+    jumps = [(sign * v, k.x) for k in kinks if k.order == 0 for v in _one_sided(expression, k.x)]
+    highest, at = max(jumps, default=(-np.inf, 0.0))
+    if highest > best + 1e-9 * max(1.0, abs(best)) and highest >= max(e for e in (*ends, -np.inf) if not np.isnan(e)):
+        return Extremum("approached", sign * highest + 0.0, ((at, at),))
     for side, end, limit in zip((-1, 1), ends, limits, strict=True):
         if end > best + room and limit.kind in ("converges", "oscillates"):
             kind: Literal["approached", "attained"] = "approached" if limit.kind == "converges" else "attained"
@@ -264,6 +268,11 @@ def _extremum(
     turning = best_x[np.isin(best_x, list(edges))]
     where = _where(expression, sign, best, room, turning if turning.size else best_x[:1], level)
     return Extremum("attained" if known else "window", sign * best + 0.0, where)
+
+
+def _one_sided(expression: Expression, x: float) -> list[float]:
+    """The limits from the left and the right, where they exist."""
+    return [values[2] for step in (-_H, _H) if (values := _near(expression, x, step)) is not None]
 
 
 def _at(expression: Expression, edges: Iterable[float], level: Sequence[Interval]) -> npt.NDArray[np.float64]:

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Timing:
 
 
 def measure(
-    functions: Mapping[str, Callable[[Tensor], Tensor]],
+    functions: Mapping[Name, Callable[[Tensor], Tensor]],
     shape: Sequence[int],
     *,
     rounds: int = 15,
@@ -36,7 +39,7 @@ def measure(
     memory_format: torch.memory_format = torch.contiguous_format,
     threads: int | None = 1,
     seed: int = 0,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Times forward and backward of every function on the same standard normal input.
 
     A round runs each function once, and each round starts with the next one, so that a slow moment of the machine
@@ -60,7 +63,7 @@ def measure(
     x = torch.randn(*shape, generator=generator).to(device, dtype).to(memory_format=memory_format)
     grad = torch.randn(*shape, generator=generator).to(device, dtype).to(memory_format=memory_format)
     names = list(functions)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    times: dict[Name, list[tuple[float, float]]] = {name: [] for name in names}
     with _threads(threads):
         end = time.perf_counter() + seconds
         for k in range(-2, rounds):

@@ -61,6 +61,8 @@ def test_the_texts_beta_is_the_one_shown(capsys: pytest.CaptureFixture[str]) -> 
         ("log(x)", "undefined", "for x ≤ 0"),
         ("step(x)", "Lipschitz", "no bound: f jumps at x = 0"),
         ("step(x)", "smooth", "not continuous: f jumps at x = 0"),
+        ("x/6 - step(x - 1)", "limits", "→ -∞ as x → -∞; → ∞ as x → ∞"),
+        ("tanh(x) - 2*step(x - 1)", "maximum", "none: approaches 0.761594 as x → 1"),
         ("3", "monotone", "constant everywhere"),
         ("exp(x)", "gain", "mean 1.649, root mean square 2.718, of f′ 2.718 for x ~ N(0, 1); unit gain 0.367879 (×f has mean square 1)"),
         ("exp(exp(x))", "range", "overflows in float32 and float64 for |x| ≤ 100"),
