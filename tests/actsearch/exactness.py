@@ -21,7 +21,7 @@ import torch
 from actsearch import exact
 from actsearch.activation.eager import torch_function
 from actsearch.conditioning import ACCURACY, GRID, Conditioning, conditioning, flags, kinks
-from actsearch.errors import InexactError, NumericError, OutOfRangeError
+from actsearch.errors import InexactError, NumericError
 from actsearch.expression import Expression
 from actsearch.graph import graph
 from actsearch.node_rules import evaluate, rule, switches
@@ -124,6 +124,9 @@ class Solution:
         self.x, self.betas = x, betas
         nodes, _ = graph(roots)
         exprs = [Expression(node.expr) for node in nodes]
+        extrema = [node.expr for node in nodes if isinstance(node.expr, sympy.Max | sympy.Min)]
+        pairs = [(a, b) for e in extrema for a, b in itertools.permutations(e.args, 2) if a.args or b.args]
+        self.pairs = {a - b: [(a, b)] for a, b in pairs}
         dtype = x.dtype.type
 
         def rounded(number: mpmath.mpf) -> float:  # as torch has it: a Python float, then the dtype
@@ -140,6 +143,14 @@ class Solution:
 
     def conditioning(self, expr: sympy.Expr) -> Conditioning:
         return conditioning(Expression(expr), self.x, self.betas, dtype=self.x.dtype, known=self.known)
+
+    def apart(self, difference: sympy.Expr) -> Array:
+        """What the two sides of a max or min are rounded by before they meet, though their difference cancels on paper."""
+        room = np.zeros(self.x.shape, np.longdouble)
+        for a, b in self.pairs.get(difference, ()):
+            size = np.abs(self.known[a]) + np.abs(self.known[b])
+            room = room + self.conditioning(a).room + self.conditioning(b).room + ACCURACY[self.x.dtype.name] * size
+        return room
 
     def paths(self, expr: sympy.Expr, name: str) -> Array:
         """The sum of every path's |derivative| by an input: the terms that automatic differentiation adds up."""
@@ -292,18 +303,24 @@ def _flags(expression: Expression, dtype: str) -> tuple[str, ...]:
 
 
 def _by_point(splits: Sequence[sympy.Expr], solution: Solution) -> dict[tuple[sympy.Expr, ...], list[int]]:
-    """Points grouped by the kinks whose side rounding may change there; of u and -u one; an exact tie is decided."""
+    """Points grouped by the kinks whose side rounding may change there, of u and -u one.
+
+    An exact tie is decided, unless another kink of the same point is not.
+    """
     loose: dict[int, list[sympy.Expr]] = defaultdict(list)
+    ties: dict[int, list[sympy.Expr]] = defaultdict(list)
     for u in splits:
-        room = solution.conditioning(u).room
+        room = solution.conditioning(u).room + solution.apart(u)
         for i, (value, r) in enumerate(zip(solution.truth[u], room, strict=True)):
-            decided = isinstance(value, NumericError) or value == 0 or abs(value) > mpmath.mpf(float(r))
-            if not decided and -u not in loose[i]:
-                loose[i].append(u)
+            if isinstance(value, NumericError) or abs(value) > mpmath.mpf(float(r)):
+                continue
+            group = loose if value != 0 else ties
+            if -u not in group[i]:
+                group[i].append(u)
     groups: dict[tuple[sympy.Expr, ...], list[int]] = defaultdict(list)
     for i, each in loose.items():
         if each:
-            groups[tuple(each[:MOST_LOOSE])].append(i)
+            groups[tuple([*each, *ties[i]][:MOST_LOOSE])].append(i)
     return groups
 
 
@@ -327,10 +344,11 @@ def one_sided(expr: sympy.Expr, sides: Mapping[sympy.Expr, int]) -> sympy.Expr:
 
 
 def _extended(value: mpmath.mpf | NumericError, rough: Any) -> Any:
-    """An exact value in extended precision; where there is none its size as numpy has it, or infinite."""
+    """An exact value in extended precision; where there is none its size as numpy has it."""
     if isinstance(value, NumericError):
-        return np.longdouble(np.inf) if isinstance(value, OutOfRangeError) else rough
+        return rough
     sign, mantissa, exponent, bits = value._mpf_
     extra = max(0, bits - 64)
     top = np.ldexp(np.longdouble(mantissa >> extra >> 32), 32) + np.longdouble((mantissa >> extra) & 0xFFFFFFFF)
-    return (-1) ** sign * np.ldexp(top, int(np.clip(exponent + extra, -40_000, 40_000)))
+    with np.errstate(over="ignore", under="ignore"):
+        return (-1) ** sign * np.ldexp(top, int(np.clip(exponent + extra, -40_000, 40_000)))
