@@ -7,7 +7,7 @@ happened, in numbers that fit 64 KB. A function that does not train is an outcom
 import hashlib
 import json
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
@@ -66,6 +66,8 @@ class Job(_Message):
     """The formula (actsearch.formula.Formula.from_tokens)."""
     seed: int = Field(ge=0, lt=2**31)
     """Seed of initial weights, batches and flips: `child_seed`."""
+    backend: Literal["eager", "symbolic", "native"]
+    """How the function is computed (actsearch.backend.backend_of): backends round differently."""
     child: ChildSettings
     recipe: Recipe
     dataset: str = Field(min_length=1, max_length=4096)
@@ -130,19 +132,19 @@ class Evaluation(_Message):
         return FLOOR_REWARD
 
 
-def child_seed(run_seed: int, canonical: str, replicate: int) -> int:
+def child_seed(run_seed: int, fingerprint: str, replicate: int) -> int:
     """The seed of a child in [0, 2³¹): the same function in the same run trains the same way on every machine.
 
     Args:
         run_seed: the run's seed.
-        canonical: the function's canonical text, so that all its spellings share one seed.
+        fingerprint: the function's, so that all its spellings share one seed (actsearch.fingerprint).
         replicate: 0 for the search's own evaluation, 1, 2, … for repeats.
     """
-    digest = hashlib.sha256(json.dumps([run_seed, canonical, replicate]).encode()).digest()
+    digest = hashlib.sha256(json.dumps([run_seed, fingerprint, replicate]).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def evaluation_key(canonical: str, child: ChildSettings, recipe: Recipe, dataset: str, seed: int) -> str:
+def evaluation_key(fingerprint: str, child: ChildSettings, recipe: Recipe, dataset: str, seed: int) -> str:
     """16 hex digits that two evaluations share exactly when function, child, recipe, data and seed are the same."""
-    parts = [canonical, child.model_dump(mode="json"), recipe.model_dump(mode="json"), dataset, seed]
+    parts = [fingerprint, child.model_dump(mode="json"), recipe.model_dump(mode="json"), dataset, seed]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

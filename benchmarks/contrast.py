@@ -13,8 +13,12 @@ from statistics import mean, stdev
 
 import torch
 
+from actsearch.backend import backend_of
+from actsearch.canonical import canonical
 from actsearch.config import ChildSettings
 from actsearch.evaluation import Job
+from actsearch.expression import expression_of
+from actsearch.formula import Formula
 from actsearch_workers.children import child
 from actsearch_workers.training import train
 
@@ -28,6 +32,7 @@ def accuracy(tokens: tuple[str, ...], name: str, steps: int, seed: int) -> float
         evaluation="0" * 16,
         tokens=tokens,
         seed=seed,
+        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
         child=ChildSettings(name=name),
         recipe=child(name).recipe.model_copy(update={"steps": steps}),
         dataset="fashion-mini",

@@ -4,7 +4,7 @@ The printed code calls only torch and `actsearch.activation.kernels`; every numb
 input's dtype holds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 from types import MappingProxyType
 from typing import Any
@@ -92,24 +92,58 @@ class TorchPrinter(PythonCodePrinter):
         return [self._print(arg) for arg in folded(expr)]
 
 
-def torch_source(expression: Expression) -> tuple[list[tuple[str, str]], str]:
-    """The expression as torch code: named shared subexpressions, in order, and the result."""
-    shared, (result,) = sympy.cse(expression.expr, symbols=sympy.numbered_symbols("s", real=True))
-    printer = TorchPrinter({"fully_qualified_modules": False})
-    return [(str(name), printer.doprint(value)) for name, value in shared], printer.doprint(result)
-
-
 @lru_cache(maxsize=1024)
 def torch_function(expression: Expression) -> Callable[..., Tensor | float]:
     """The function of `x, beta, beta2, …`, on tensors that broadcast; a number where nothing depends on an input.
 
     Gradients are autograd's. The same expression is compiled once a process.
     """
-    shared, result = torch_source(expression)
-    lines = [f"def activation({', '.join(['x', *expression.initial])}):"]
-    lines += [f"    {name} = {code}" for name, code in shared]
-    lines += [f"    return {result}"]
+    several = torch_functions((expression.expr,), ("x", *expression.initial))
+
+    def activation(*args: Tensor) -> Tensor | float:
+        return several(*args)[0]
+
+    return activation
+
+
+@lru_cache(maxsize=1024)
+def torch_functions(
+    exprs: tuple[sympy.Expr, ...], arguments: tuple[str, ...]
+) -> Callable[..., Sequence[Tensor | float]]:
+    """Several expressions of the arguments as one function, with their shared subexpressions computed once."""
+    shared, results = sympy.cse(exprs, symbols=sympy.numbered_symbols("s", real=True))
+    printer = TorchPrinter({"fully_qualified_modules": False})
+    lines = [f"def functions({', '.join(arguments)}):"]
+    lines += [f"    {name} = {printer.doprint(value)}" for name, value in shared]
+    lines += [f"    return [{', '.join(printer.doprint(result) for result in results)}]"]
     namespace: dict[str, Any] = {"torch": torch, "F": F, "kernels": kernels}
     exec("\n".join(lines), namespace)  # noqa: S102  (our own printer's output: calls from a fixed table, floats, symbols we named)
-    function: Callable[..., Tensor | float] = namespace["activation"]
-    return function
+    functions: Callable[..., Sequence[Tensor | float]] = namespace["functions"]
+    return functions
+
+
+def apply_eager(expression: Expression, x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int) -> Tensor:
+    """gain · f(x), of x's shape and dtype, by torch operations with autograd's gradients.
+
+    Args:
+        expression: a canonical form.
+        x: any shape, floating point.
+        betas: ``(channels,)`` each, in the order of `expression.initial`.
+        gain: multiplies the function.
+        channel_dim: x's dimension of the channels.
+    """
+    return evaluate(torch_function(expression), x, betas, gain, channel_dim)
+
+
+def evaluate(
+    function: Callable[..., Tensor | float], x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int
+) -> Tensor:
+    """The same for a function made before: all that a compiler has to trace, who cannot look into sympy."""
+    shape = [1] * x.ndim
+    shape[channel_dim] = -1
+    value = function(x, *(beta.to(x.dtype).view(shape) for beta in betas))
+    if not isinstance(value, Tensor):
+        return torch.full_like(x, gain * value)
+    value = value if gain == 1 else value * gain
+    # autocast computes exp, log and the like in float32, and a function of β alone lacks x's dimensions
+    return value.to(x.dtype).expand(x.shape) if value.shape != x.shape else value.to(x.dtype)

@@ -18,13 +18,16 @@ from torch import Tensor
 class _Elementwise(torch.autograd.Function):
     """f(x) with the derivative given: keeps x alone for the backward pass."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.derivative = derivative
+    def forward(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Tensor:
         return function(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, _, ctx.derivative = inputs
+        ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -44,7 +47,7 @@ def sigmoid(x: Tensor) -> Tensor:
 
 def _sigmoid_slope(x: Tensor) -> Tensor:
     smaller = torch.copysign(x, -1.0).sigmoid_()  # of σ(x) and σ(-x)
-    return smaller.addcmul_(smaller, smaller, value=-1)
+    return smaller.sub_(smaller * smaller)
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -137,11 +140,16 @@ def _extremum(a: Tensor, b: Tensor | float, sign: int) -> Tensor:
 class _Extremum(torch.autograd.Function):
     """The larger (sign 1) or smaller (sign -1) of two tensors; a tie gives each half of the gradient."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, sign: int) -> Tensor:
-        ctx.save_for_backward(a, b)
-        ctx.sign = sign
+    def forward(a: Tensor, b: Tensor, sign: int) -> Tensor:
         return torch.maximum(a, b) if sign > 0 else torch.minimum(a, b)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        a, b, ctx.sign = inputs
+        ctx.save_for_backward(a, b)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:

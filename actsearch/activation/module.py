@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import Parameter, UninitializedParameter
 
-from actsearch.activation.eager import torch_function
+from actsearch.activation.backends import BACKENDS, check_backend, fastest
+from actsearch.activation.eager import evaluate, torch_function
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
@@ -34,6 +35,7 @@ class Activation(LazyModuleMixin, nn.Module):
         expression: the canonical form.
         gain: the constant that the function is multiplied by.
         channel_dim: the input's dimension that holds the channels.
+        backend: how it is computed (actsearch.activation.backends), or `auto`.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Activation(LazyModuleMixin, nn.Module):
         gain: float = 1.0,
         channel_dim: int = 1,
         channels: int | None = None,
+        backend: str = "auto",
     ) -> None:
         """
         Args:
@@ -50,16 +53,22 @@ class Activation(LazyModuleMixin, nn.Module):
             gain: multiplies the function; the children's unit gain, or 1.
             channel_dim: where the channels are, 1 for ``(batch, channels, height, width)``, -1 for channels last.
             channels: β's length; None: taken from the first input.
+            backend: eager, symbolic, native or compile; auto takes the fastest by a short measurement at the first
+                input, kept for the machine. All compute the same function and round differently.
 
         Raises:
             ExpressionError: a text that is no expression.
+            ConfigError: a backend that is not there, or native for a function that torch lacks.
         """
+        check_backend(backend)
         with warnings.catch_warnings():  # torch announces on every construction that lazy modules are new
             warnings.filterwarnings("ignore", message="Lazy modules are a new feature")
             super().__init__()
         self.expression = canonical(as_expression(formula))
         self.gain = gain
         self.channel_dim = channel_dim
+        self.backend = backend
+        self._function = torch_function(self.expression)  # made here, for no compiler can trace how it is made
         for name in self.expression.initial:
             setattr(self, name, UninitializedParameter())
         if channels is not None:
@@ -89,15 +98,18 @@ class Activation(LazyModuleMixin, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """gain · f(x), of x's shape and dtype."""
-        shape = [1] * x.ndim
-        shape[self.channel_dim] = -1
-        betas = [beta.to(x.dtype).view(shape) for _, beta in self._betas()]
-        value = torch_function(self.expression)(x, *betas)
-        if not isinstance(value, Tensor):
-            return torch.full_like(x, self.gain * value)
-        value = value if self.gain == 1 else value * self.gain
-        # autocast computes exp, log and the like in float32, and a function of β alone lacks x's dimensions
-        return value.to(x.dtype).expand(x.shape) if value.shape != x.shape else value.to(x.dtype)
+        betas = [beta for _, beta in self._betas()]
+        if torch.compiler.is_compiling():  # a compiler fuses torch operations itself
+            return evaluate(self._function, x, betas, self.gain, self.channel_dim)
+        backend = fastest(self.expression, x) if self.backend == "auto" else self.backend
+        return BACKENDS[backend](self.expression, x, betas, self.gain, self.channel_dim)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_function"}  # which no pickle can hold
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._function = torch_function(self.expression)
 
     def extra_repr(self) -> str:
         return f"{self.expression}" + ("" if self.gain == 1 else f", gain={self.gain:.4g}")

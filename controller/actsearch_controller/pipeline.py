@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
+from typing import Literal
 
+from actsearch.backend import backend_of
+from actsearch.canonical import canonical
 from actsearch.evaluation import Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
+from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import canonical_text, names
+from actsearch.identity import names
 from actsearch.space import Space
 from actsearch.store import (
     Advance,
@@ -258,14 +262,14 @@ class Search:
 
     def _candidate(self, formula: Formula) -> NewEvaluation:
         expression = expression_of(formula)
-        canonical = canonical_text(expression)
+        identity = fingerprint(expression)
         config = self.config
-        seed = child_seed(config.seed, canonical, replicate=0)
+        seed = child_seed(config.seed, identity, replicate=0)
         return NewEvaluation(
-            key=evaluation_key(canonical, config.child, config.recipe, config.dataset, seed),
+            key=evaluation_key(identity, config.child, config.recipe, config.dataset, seed),
             tokens=formula.tokens,
             formula=expression.text,
-            canonical=canonical,
+            canonical=canonical(expression).full_text,
             names=names(expression),
             seed=seed,
         )
@@ -276,6 +280,7 @@ class Search:
         return TracedSlot(
             tokens=tokens,
             canonical=record.canonical,
+            backend=_backend(record),
             seed=record.seed,
             outcome=record.evaluation.outcome.value,
             reward=record.evaluation.reward,
@@ -287,12 +292,17 @@ class Search:
             evaluation=record.key,
             tokens=record.tokens,
             seed=record.seed,
+            backend=_backend(record),
             child=self.config.child,
             recipe=self.config.recipe,
             dataset=self.config.dataset,
             max_operations=self.config.max_operations,
             timeout_seconds=self.config.timeout_seconds,
         )
+
+
+def _backend(record: EvaluationRecord) -> Literal["symbolic", "native"]:
+    return backend_of(canonical(expression_of(Formula.from_tokens(record.tokens))))
 
 
 def _batches(proposals: Sequence[ProposalRecord]) -> Iterable[_Batch]:

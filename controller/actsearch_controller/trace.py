@@ -16,6 +16,7 @@ class TracedSlot:
 
     tokens: tuple[str, ...]
     canonical: str
+    backend: str
     seed: int
     outcome: str
     reward: float

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from actsearch_controller.trace import TracedSlot, digest, extend
 
-SLOT = TracedSlot(tokens=("a", "b", "c"), canonical="x", seed=7, outcome="trained", reward=0.1 + 0.2)
-OTHER = TracedSlot(tokens=("d", "e", "f"), canonical="-x", seed=8, outcome="diverged", reward=0.0)
+SLOT = TracedSlot(tokens=("a", "b", "c"), canonical="x", backend="native", seed=7, outcome="trained", reward=0.1 + 0.2)
+OTHER = TracedSlot(tokens=("d", "e", "f"), canonical="-x", backend="native", seed=8, outcome="diverged", reward=0.0)
 
 
 def test_every_part_moves_it() -> None:

@@ -23,6 +23,7 @@ def job(number: int, what: str = "", *, timeout_seconds: int = 60, run: str = RU
         evaluation=f"{number:016x}",
         tokens=("identity", "sigmoid", "multiply"),
         seed=number,
+        backend="symbolic",
         child=ChildSettings(),
         recipe=Recipe(),
         dataset=what or "nothing",

@@ -51,6 +51,7 @@ def _job(
         evaluation="0123456789abcdef",
         tokens=tokens,
         seed=seed,
+        backend="symbolic",
         child=ChildSettings.parse({"name": name, "gain": gain}),
         recipe=child(name).recipe.model_copy(update=settings),
         dataset=dataset,

@@ -138,7 +138,7 @@ def test_only_weights_of_two_or_four_dimensions_decay(name: str) -> None:
     ],
 )
 def test_screening(text: str, outcome: Outcome | None, reason: str) -> None:
-    verdict = screen(read(text), 1.0, max_operations=400)
+    verdict = screen(read(text), 1.0, max_operations=400, backend="symbolic")
     if outcome is None:
         assert verdict is None
     else:
@@ -148,7 +148,7 @@ def test_screening(text: str, outcome: Outcome | None, reason: str) -> None:
 
 
 def test_screening_by_cost_names_both_numbers() -> None:
-    assert screen(read("x*sigmoid(x)"), 1.0, max_operations=1) == (
+    assert screen(read("x*sigmoid(x)"), 1.0, max_operations=1, backend="symbolic") == (
         Outcome.TOO_COSTLY,
         "2 operations, at most 1 are allowed",
     )

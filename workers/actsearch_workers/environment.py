@@ -36,14 +36,18 @@ class Environment:
     numpy: str
     device: str
     """GPU name, or CPU model with the instruction set that torch uses."""
+    activations: str
+    """What computes activation functions there (actsearch.activation.symbolic.engine_of)."""
 
     @property
     def fingerprint(self) -> str:
         """8 hex digits, the same exactly where all parts are the same."""
-        return hashlib.sha256("\n".join((self.torch, self.numpy, self.device)).encode()).hexdigest()[:8]
+        parts = "\n".join((self.torch, self.numpy, self.device, self.activations))
+        return hashlib.sha256(parts.encode()).hexdigest()[:8]
 
     def __str__(self) -> str:
-        return f"{self.fingerprint}: torch {self.torch}, numpy {self.numpy}, {self.device}"
+        libraries = f"torch {self.torch}, numpy {self.numpy}"
+        return f"{self.fingerprint}: {libraries}, {self.device}, activations by {self.activations}"
 
 
 @cache
@@ -55,11 +59,15 @@ def environment(device: str) -> Environment:
     import numpy
     import torch
 
+    from actsearch.activation.symbolic import engine_of
+
     if torch.device(device).type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
         hardware = f"{_cpu_model()} {torch.backends.cpu.get_cpu_capability()}"
-    return Environment(torch=str(torch.__version__), numpy=numpy.__version__, device=hardware)
+    return Environment(
+        torch=str(torch.__version__), numpy=numpy.__version__, device=hardware, activations=engine_of(device)
+    )
 
 
 def choose_device(wanted: str, owner: str, connection: redis.Redis) -> str:

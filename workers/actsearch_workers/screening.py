@@ -11,13 +11,14 @@ _SAMPLE = 4_096
 """Points of a standard normal's quantiles: |x| up to 3.7, as a layer of variance 1 has them in a batch."""
 
 
-def screen(expression: Expression, gain: float, max_operations: int) -> tuple[Outcome, str] | None:
+def screen(expression: Expression, gain: float, max_operations: int, backend: str) -> tuple[Outcome, str] | None:
     """The outcome and its reason of a function that need not be trained; None for one that may.
 
     Args:
         expression: the function.
         gain: the constant it will be multiplied by.
         max_operations: operation count above which it is too costly.
+        backend: how it will be computed.
     """
     operations = operation_count(expression)
     if operations > max_operations:
@@ -26,7 +27,7 @@ def screen(expression: Expression, gain: float, max_operations: int) -> tuple[Ou
         return Outcome.CONSTANT, "the function does not depend on x"
     if not is_finite(expression):
         return Outcome.NONFINITE, "the function is not real and finite"
-    return _screen_values(Activation(expression, gain=gain, channels=_SAMPLE))
+    return _screen_values(Activation(expression, gain=gain, channels=_SAMPLE, backend=backend))
 
 
 def _screen_values(activation: Activation) -> tuple[Outcome, str] | None:

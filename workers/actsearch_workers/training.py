@@ -59,7 +59,7 @@ def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bo
     expression = expression_of(Formula.from_tokens(job.tokens))
     gain = unit_gain(expression) if job.child.gain == "unit" else 1.0
     result = Evaluation(run=job.run, evaluation=job.evaluation, outcome=Outcome.TRAINED, gain=gain)
-    if verdict := screen(expression, gain, job.max_operations):
+    if verdict := screen(expression, gain, job.max_operations, job.backend):
         result = result.model_copy(update={"outcome": verdict[0], "reason": verdict[1]})
     else:
         dataset = load(job.dataset, data_dir=data_dir, allow_user_code=allow_user_code)
@@ -76,7 +76,7 @@ def _build(
     torch.manual_seed(_stream(job.seed, "weights"))
     model = build_child(
         job.child,
-        act_layer(expression, gain=gain),
+        act_layer(expression, gain=gain, backend=job.backend),
         num_classes=dataset.classes,
         in_chans=dataset.channels,
         image_size=dataset.image_size,

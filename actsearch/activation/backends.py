@@ -1,0 +1,122 @@
+"""The ways to compute a function, and which one a formula takes.
+
+`eager` is torch operations with autograd's gradient. `symbolic` has sympy's gradient, keeps x and β alone, and is
+machine code on a CPU. `native` is torch's own function where it has one. `compile` is torch.compile of the eager form:
+tens of seconds at first use.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from actsearch.activation.eager import apply_eager, evaluate, torch_function
+from actsearch.activation.native import apply_native, native
+from actsearch.activation.symbolic import apply_symbolic, engine_of
+from actsearch.activation.timing import measure
+from actsearch.errors import ConfigError
+from actsearch.expression import Expression
+
+Backend = Literal["eager", "symbolic", "native", "compile"]
+
+_SAMPLE = (32, 16, 14, 14)
+"""Shape of the tensor on which backends are compared: a small child's activation."""
+
+
+def apply_compiled(expression: Expression, x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int) -> Tensor:
+    """gain · f(x) by torch.compile."""
+    return _compiled(expression, gain, channel_dim)(x, *betas)
+
+
+@lru_cache(maxsize=64)
+def _compiled(expression: Expression, gain: float, channel_dim: int) -> Callable[..., Tensor]:
+    function = torch_function(expression)
+
+    def activation(x: Tensor, *betas: Tensor) -> Tensor:
+        return evaluate(function, x, betas, gain, channel_dim)
+
+    compiled: Callable[..., Tensor] = torch.compile(activation)
+    return compiled
+
+
+Apply = Callable[[Expression, Tensor, Sequence[Tensor], float, int], Tensor]
+
+BACKENDS: Mapping[str, Apply] = MappingProxyType({
+    "eager": apply_eager, "symbolic": apply_symbolic, "native": apply_native, "compile": apply_compiled,
+})  # fmt: skip
+"""By name: (canonical form, x, β ``(channels,)`` each, gain, channel dimension) -> gain · f(x)."""
+
+
+def check_backend(name: str) -> None:
+    """`ConfigError` for a backend that is not there."""
+    if name != "auto" and name not in BACKENDS:
+        raise ConfigError(f"backend = {name!r}: right would be auto, {', '.join(BACKENDS)}")
+
+
+def fastest(expression: Expression, x: Tensor) -> Backend:
+    """The fastest backend for a canonical form on tensors like x: torch's own function, else by a measurement.
+
+    The measurement takes some tens of milliseconds, forward and backward, and is made once a machine: results stand in
+    `backends.json` in the user's cache folder. `compile` is never taken by itself.
+    """
+    if native(expression) is not None:
+        return "native"
+    key = f"{x.device.type} {x.dtype} {torch.get_num_threads()} {engine_of(x.device.type)} {expression.full_text}"
+    known = _measured()
+    if key not in known:
+        known[key] = _measure(expression, x)
+        _store(known)
+    return known[key]
+
+
+def _measure(expression: Expression, x: Tensor) -> Backend:
+    names: tuple[Backend, ...] = ("eager", "symbolic")
+    betas = [torch.full((_SAMPLE[1],), value, device=x.device) for value in expression.initial.values()]
+    betas = [beta.requires_grad_() for beta in betas]
+    functions = {name: _bound(name, expression, betas) for name in names}
+    with torch.enable_grad():
+        timings = measure(functions, _SAMPLE, rounds=5, seconds=0.02, dtype=x.dtype, device=x.device, threads=None)
+    return min(names, key=lambda name: timings[name].total)
+
+
+def _bound(name: str, expression: Expression, betas: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: BACKENDS[name](expression, x, betas, 1.0, 1)
+
+
+@cache
+def _measured() -> dict[str, Backend]:
+    """What was measured on this machine before; empty where the file is missing or says something else."""
+    try:
+        document = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    rows = document.get(_machine()) if isinstance(document, dict) else None
+    return {k: v for k, v in rows.items() if v in BACKENDS} if isinstance(rows, dict) else {}
+
+
+def _store(known: Mapping[str, Backend]) -> None:
+    """Writes the file anew; a folder that cannot be written costs a measurement a process, no more."""
+    path = _file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({_machine(): dict(known)}, indent=1, ensure_ascii=False), encoding="utf-8")
+        new.replace(path)
+    except OSError:
+        return
+
+
+def _file() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "actsearch" / "backends.json"
+
+
+def _machine() -> str:
+    return f"{platform.node()} {platform.machine()} torch {torch.__version__}"

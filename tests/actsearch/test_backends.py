@@ -1,0 +1,286 @@
+"""Backends: all compute one function, symbolic keeps x and β alone, the choice is fixed in a search and measured outside."""
+
+import copy
+import json
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from actsearch.activation import Activation, backends, dense, machine
+from actsearch.activation.backends import BACKENDS, fastest
+from actsearch.activation.native import native
+from actsearch.activation.program import backward_program, forward_program
+from actsearch.activation.symbolic import apply_symbolic
+from actsearch.backend import backend_of
+from actsearch.errors import ConfigError
+from actsearch.expression import X, expression_of
+from actsearch.formula import Formula
+from actsearch.identity import canonical
+from actsearch.reader import read
+from tests.actsearch.strategies import formulas
+
+SWISH = canonical(read("x*sigmoid(beta*x)"))
+TEXTS = [
+    "x*sigmoid(beta*x)", "x*sigmoid(x)", "sinc(x) - softplus(x)", "min(beta*x, asinh(x))", "beta*x + (1 - beta)*sin(x)",
+    "exp(-beta*abs(x - tanh(x)))", "cosh(x)*erf(x)", "beta", "x + beta; beta=0", "max(x, beta*x, tanh(x))",
+    "beta*sinh(x)/(cosh(x) + 1e-5)", "abs(x)**1.5", "atan(x)**3 - log(abs(x) + 1e-5)", "step(x - beta)*x", "sqrt(abs(x) + 1e-5)",
+]  # fmt: skip
+
+
+def slopes(module: Activation, x: Tensor, grad: Tensor) -> list[Tensor]:
+    """The value and the gradients by x and every β; zeros for what the value does not depend on."""
+    inputs = (x.detach().requires_grad_(), *module.parameters())
+    y = module(inputs[0])
+    found = torch.autograd.grad(y, inputs, grad, allow_unused=True) if y.requires_grad else [None] * len(inputs)
+    return [y.detach(), *(torch.zeros_like(p) if g is None else g for g, p in zip(found, inputs, strict=True))]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_symbolic_is_eager_in_every_layout(text: str) -> None:
+    """Rows, columns, dense orders that no format names, gaps, one channel, one element; each against autograd."""
+    make = torch.Generator().manual_seed(3)
+    layouts: list[tuple[Tensor, int]] = [
+        (torch.randn(3, 5, 7, 9, generator=make), 1),  # rows of 63, not a multiple of the register
+        (torch.randn(3, 5, 2, 3, generator=make), 1),  # columns
+        (torch.randn(8, 4, 6, 6, generator=make).to(memory_format=torch.channels_last), 1),
+        (torch.randn(4, 6, 5, generator=make), -1),
+        (torch.randn(40, 7, generator=make), 1),
+        (torch.randn(6, 4, 8, generator=make).permute(2, 0, 1), 0),  # dense, in no standard order
+        (torch.randn(6, 8, 10, generator=make)[:, ::2, 1:], 1),  # gaps
+        (torch.randn(5, 1, 6, generator=make), 1),
+        (torch.randn(1, 1, generator=make), 1),
+        (torch.randn(0, 3, 4, generator=make), 1),
+    ]
+    for x, channel_dim in layouts:
+        x = x.double()
+        channels = x.shape[channel_dim]
+        grad = torch.randn(x.shape, generator=make, dtype=torch.float64)
+        eager, symbolic = (
+            Activation(text, gain=1.7, channel_dim=channel_dim, channels=channels, backend=name).double()
+            for name in ("eager", "symbolic")
+        )
+        for one in (eager, symbolic):
+            for k, beta in enumerate(one.parameters()):
+                beta.data = torch.linspace(0.6 + 0.2 * k, 1.4, channels, dtype=torch.float64)
+        for ours, theirs in zip(slopes(symbolic, x, grad), slopes(eager, x, grad), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+
+
+@given(formulas(3))
+@settings(deadline=None, max_examples=25)
+def test_machine_code_and_torch_agree(formula: Formula) -> None:
+    form = canonical(expression_of(formula))
+    x = torch.linspace(-3.1, 3.3, 34, dtype=torch.float64).reshape(17, 2)
+    grad = torch.linspace(1, -1, 34, dtype=torch.float64).reshape(17, 2)
+    eager, symbolic = (Activation(form, channels=2, backend=name).double() for name in ("eager", "symbolic"))
+    for ours, theirs in zip(slopes(symbolic, x, grad), slopes(eager, x, grad), strict=True):
+        usable = torch.isfinite(theirs) & (theirs.abs() < 1e12)
+        torch.testing.assert_close(ours[usable], theirs[usable], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["x*sigmoid(beta*x)", "sinc(x) - softplus(x)", "beta", "exp(-beta*x**2)"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(text: str, dtype: torch.dtype) -> None:
+    x = torch.linspace(-4, 4, 60).reshape(5, 4, 3)
+    grad = torch.ones_like(x)
+    module = Activation(text, channels=4, backend="symbolic")
+    for ours, theirs in zip(
+        slopes(module, x.to(dtype), grad.to(dtype)), slopes(module, x.to(dtype).float(), grad), strict=True
+    ):
+        torch.testing.assert_close(ours.float(), theirs.to(ours.dtype).float())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_without_machine_code_the_gradient_is_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.linspace(-3, 3, 60, dtype=torch.float64).reshape(5, 4, 3)
+    grad = torch.linspace(-1, 2, 60, dtype=torch.float64).reshape(5, 4, 3)
+    module = Activation(text, channels=4, backend="symbolic").double()
+    with_it = slopes(module, x, grad)
+    monkeypatch.setattr(dense, "is_possible", lambda x: False)
+    for ours, theirs in zip(slopes(module, x, grad), with_it, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", ["x*sigmoid(beta*x)", "sinc(x) - softplus(x)", "cosh(x)*erf(x) + beta*atan(x)**2"])
+def test_one_tensor_of_xs_size_and_beta_are_kept(text: str) -> None:
+    kept: list[Tensor] = []
+
+    def keep(t: Tensor) -> Tensor:
+        kept.append(t)
+        return t
+
+    module = Activation(text, channels=3, backend="symbolic")
+    x = torch.randn(4, 3, 5, 5, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        module(x)
+    assert sorted(t.numel() for t in kept) == [*[3] * len(list(module.parameters())), x.numel()]
+
+
+def test_first_and_second_derivative_by_finite_differences() -> None:
+    module = Activation("x*sigmoid(beta*x) + beta2*sin(x)", channels=2, backend="symbolic").double()
+    x = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(6, 2).requires_grad_()
+    assert torch.autograd.gradcheck(module, (x,))
+    assert torch.autograd.gradgradcheck(module, (x,))
+
+
+def test_threads_share_a_pass() -> None:
+    """The same numbers from 1, 2 and 3 threads; sums over β may differ in their last bits."""
+    x = torch.randn(40, 6, 32, 32, generator=torch.Generator().manual_seed(0))
+    before = torch.get_num_threads()
+    for text, tensor in (
+        ("x*sigmoid(beta*x)", x),
+        ("x*sigmoid(beta*x)", x.to(memory_format=torch.channels_last)),
+        ("x*sin(x)", x),
+    ):
+        module = Activation(text, channels=6, backend="symbolic")
+        found = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            try:
+                found.append(slopes(module, tensor, torch.ones_like(tensor)))
+            finally:
+                torch.set_num_threads(before)
+        for other in found[1:]:
+            assert torch.equal(other[0], found[0][0])
+            assert torch.equal(other[1], found[0][1])
+            for a, b in zip(other[2:], found[0][2:], strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-3)
+
+
+def test_sums_over_many_elements_keep_their_digits() -> None:
+    """β's gradient of x*beta is the sum of x: 2**20 equal numbers, which float32 would not hold one by one."""
+    for shape, channel_dim in (((2**10, 1, 2**10), 1), ((2**19, 2), -1), ((2, 2, 2**18), 1)):
+        module = Activation("beta*x", channels=shape[channel_dim], channel_dim=channel_dim, backend="symbolic")
+        x = torch.full(shape, 0.1)
+        total = slopes(module, x, torch.ones_like(x))[2].double()
+        expected = float(np.float32(0.1)) * x.numel() / shape[channel_dim]
+        np.testing.assert_allclose(total.numpy(), expected, rtol=5e-6)
+
+
+@given(st.floats(-104, 89, width=32))
+@settings(deadline=None, max_examples=300)
+def test_inline_exp_is_within_two_units(x: float) -> None:
+    if machine.unavailable():
+        pytest.skip("no machine code here")
+    y = float(apply_symbolic(canonical(read("exp(x)/1 + 0*x")), torch.tensor([[x]]), [], 1.0, 1))
+    true = math.exp(x)
+    if true > float(np.finfo(np.float32).max):
+        assert y == math.inf
+        return
+    assert abs(y - true) <= 2 * float(np.spacing(np.float32(true)))
+
+
+@pytest.mark.parametrize(
+    "text", ["exp(x)", "sigmoid(x)", "softplus(x)", "max(x, 0)", "min(x, 1)", "sinc(x)", "abs(x)", "tanh(x)"]
+)
+@pytest.mark.parametrize("backend", ["eager", "symbolic"])
+def test_nan_stays_nan(text: str, backend: str) -> None:
+    """A child that diverges must show it, whatever its activation."""
+    y = Activation(f"{text} + 0*beta", channels=1, backend=backend)(torch.tensor([[math.nan], [0.5]]))
+    assert math.isnan(y[0, 0].item())
+    assert math.isfinite(y[1, 0].item())
+
+
+def test_programs_take_what_depends_on_beta_alone_out_of_the_loop() -> None:
+    program = forward_program(canonical(read("exp(-beta)*x + (1 - beta2)*x**2")))
+    assert {str(c) for c in program.coefficients} == {"exp(-beta)", "1 - beta2"} or len(program.coefficients) == 2
+    assert all(X not in c.free_symbols for c in program.coefficients)
+    assert len(backward_program(SWISH).outputs) == 2
+
+
+def test_native_functions_are_torchs_own() -> None:
+    assert native(canonical(read("sigmoid(x)*x"))) is torch.nn.functional.silu
+    assert native(canonical(read("max(0, x)"))) is torch.nn.functional.relu
+    assert native(SWISH) is None
+    with pytest.raises(ConfigError, match="torch has no function of its own"):
+        Activation(SWISH, channels=1, backend="native")(torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "-x", "abs(x)", "max(x, 0)", "x*sigmoid(x)", "tanh(x)", "sin(x)", "cos(x)", "exp(x)", "x**2"]
+)
+def test_native_is_the_same_function(text: str) -> None:
+    x = torch.tensor([[-3.0, -1.0, 0.0, 0.5, 4.0]], dtype=torch.float64)
+    grad = torch.ones_like(x)
+    ours, theirs = (slopes(Activation(text, backend=name, gain=0.5), x, grad) for name in ("native", "eager"))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_rule_of_a_search_needs_no_clock() -> None:
+    assert backend_of(canonical(read("x*sigmoid(x)"))) == "native"
+    assert backend_of(SWISH) == "symbolic"
+    assert set(BACKENDS) == {"eager", "symbolic", "native", "compile"}
+
+
+def test_an_unknown_backend_is_named() -> None:
+    with pytest.raises(ConfigError, match="backend = 'fast': right would be auto, eager, symbolic, native, compile"):
+        Activation("x", backend="fast")
+
+
+@pytest.fixture
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backends._measured.cache_clear()
+    yield tmp_path / "actsearch" / "backends.json"
+    backends._measured.cache_clear()
+
+
+def test_the_fastest_is_measured_once_a_machine(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.zeros(2, 3)
+    calls = []
+
+    def measure(*args: object) -> str:
+        calls.append(args)
+        return "eager"
+
+    monkeypatch.setattr(backends, "_measure", measure)
+    assert fastest(SWISH, x) == fastest(SWISH, x) == "eager"
+    backends._measured.cache_clear()  # another process
+    assert fastest(SWISH, x) == "eager"
+    assert len(calls) == 1
+    assert fastest(SWISH, x.double()) == "eager"
+    assert len(calls) == 2
+    assert fastest(canonical(read("x*sigmoid(x)")), x) == "native"
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", '{"other machine": {}}', "\x00"])
+def test_a_broken_cache_is_measured_anew(content: str, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache_folder.parent.mkdir()
+    cache_folder.write_text(content)
+    monkeypatch.setattr(backends, "_measure", lambda *args: "symbolic")
+    assert fastest(SWISH, torch.zeros(1, 1)) == "symbolic"
+    assert list(json.loads(cache_folder.read_text()).values())[0]  # noqa: RUF015
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    backends._measured.cache_clear()
+    assert fastest(SWISH, torch.zeros(1, 1)) in BACKENDS
+    backends._measured.cache_clear()
+
+
+@pytest.mark.parametrize("backend", ["eager", "symbolic", "auto"])
+def test_copies_and_pickles_compute_the_same(backend: str) -> None:
+    module = Activation("x*sigmoid(beta*x)", channels=2, backend=backend)
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    twins: list[Callable[[Tensor], Tensor]] = [copy.deepcopy(module), pickle.loads(pickle.dumps(module))]
+    for twin in twins:
+        assert torch.equal(twin(x), module(x))
+
+
+def test_per_sample_gradients_by_vmap() -> None:
+    module = Activation("x*sigmoid(beta*x)", channels=2, channel_dim=0, backend="symbolic")
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    single = torch.func.vmap(torch.func.grad(lambda row: module(row).sum()))(x)
+    x.requires_grad_()
+    (expected,) = torch.autograd.grad(torch.stack([module(row).sum() for row in x]).sum(), x)
+    torch.testing.assert_close(single, expected)
