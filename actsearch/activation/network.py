@@ -1,6 +1,7 @@
 """Activations inside a network: the factory that timm takes, β's channels, and what an optimizer must know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from actsearch.formula import Formula
 from actsearch.identity import canonical
 
 
-def act_layer(formula: Formula | Expression | str, *, gain: float = 1.0) -> Callable[..., nn.Module]:
+def act_layer(
+    formula: Formula | Expression | str, *, gain: float = 1.0, backend: str = "auto"
+) -> Callable[..., nn.Module]:
     """A factory of fresh activations, as timm's `act_layer` argument wants it: a plain function of `inplace`.
 
     `inplace` is accepted and has no effect: no formula can overwrite the input that its gradient needs.
@@ -20,7 +23,7 @@ def act_layer(formula: Formula | Expression | str, *, gain: float = 1.0) -> Call
     expression = canonical(as_expression(formula))
 
     def make(inplace: bool = False) -> nn.Module:
-        return Activation(expression, gain=gain)
+        return Activation(expression, gain=gain, backend=backend)
 
     return make
 
@@ -35,11 +38,18 @@ def materialize(model: nn.Module, example_input: Tensor) -> None:
         model: a network that holds activations.
         example_input: one batch as the model takes it, any size, on the model's device.
     """
+    with evaluating(model):
+        model(example_input)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradient; each module's training flag is restored at the end."""
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad():
-            model(example_input)
+            yield
     finally:
         for module, flag in training.items():
             module.training = flag
