@@ -3,8 +3,9 @@
 Two spellings are the same function when they agree at every x and β, up to another numbering of β with equal initial
 values, and up to single points where one of them is 0/0. Values at generic points tell: two functions of the search
 space that agree at all of them are the same, since each is analytic between its kinks. What no finite number of
-points can show is a number from outside that makes two functions part only where no point lies, such as
-max(0, 1 - 1e9*(x - 0.1)**2) and 0; so those two share a fingerprint.
+points can show is a number from outside that makes two functions part only where no point lies: 0 and
+max(0, 1 - 1e9*(x - 0.1)**2) share a fingerprint. And a spelling that cancels beyond 400 digits at the far points,
+cosh(x)**2 - sinh(x)**2 for 1, has a fingerprint of its own unless a rule knows it.
 """
 
 import hashlib
@@ -20,21 +21,25 @@ from actsearch.errors import NumericError
 from actsearch.exact import value
 from actsearch.expression import Expression
 
-DIGITS = 15
-"""Right digits of a value."""
+DIGITS = 40
+"""Right digits of a value: arithmetic starts at 60 and doubles, so that 1 + exp(x) does not lose exp(x) at x = -167."""
 
 BITS = 40
 """Bits of a value that count, 12 digits: so far below those computed that rounding never decides."""
 
 FLOOR = -330
-"""Values below 2 to this power count as 0, so that a sum that cancels altogether needs no more than 140 digits."""
+"""Values below 2 to this power count as 0, so that two spellings need not agree on what is lost in rounding."""
+
+CEILING = 2**16
+"""Values of 2 to this power and above count as none, as those that exact arithmetic refuses: where that ends hangs on
+the spelling, exp(x)² or exp(2·x)."""
 
 MAX_ORDERS = 24
 """At most so many numberings of β that tie are compared."""
 
 _X = (
     0.3671, -0.6127, 1.2894, -1.8361, 2.7193, -3.3127, 0.0431, -0.0577, 5.7319, -8.9137, 17.317, -28.871,
-    3.1e-6, -3.3e-6, 131.57, -409.31, 2.3e6, -2.1e6,
+    3.1e-6, -3.3e-6, 131.57, -167.31, 1.3e6, -1.2e6,
 )  # fmt: skip
 _BETA = (1.3717, -0.7313, 0.4139, 2.2371, -1.6173, 0.8291, 7.1393, -0.2719, 31.173, -5.4191, 1.1213)
 """Generic points: small, moderate and large, and between -eps and eps. β move on by one from point to point."""
@@ -70,12 +75,14 @@ def _betas(point: int) -> tuple[float, ...]:
 
 
 def _rounded(expression: Expression, x: float, betas: dict[str, float]) -> str:
-    """The value's sign, mantissa and exponent; empty where it has none."""
+    """The value's sign, mantissa and exponent; empty where it has none or too large a one."""
     try:
         sign, mantissa, exponent, _ = libmp.mpf_pos(value(expression, x, betas, DIGITS)._mpf_, BITS, "n")
     except NumericError:
         return ""
     size = exponent + mantissa.bit_length()
+    if size > CEILING:
+        return ""
     return f"{'-' if sign else ''}{mantissa}e{exponent}" if mantissa and size > FLOOR else "0"
 
 

@@ -1,37 +1,51 @@
 """`actsearch space`: how large a search space is."""
 
 import json
-from typing import Annotated
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from actsearch_cli.options import Json
+
+if TYPE_CHECKING:
+    from actsearch.formula import Formula
 
 NAME = "space"
 
 
 def command(
     units: Annotated[int, typer.Option("--units", help="Core units of a formula.", min=1, max=8)] = 1,
-    count: Annotated[bool, typer.Option("--count", help="With one unit: count distinct functions (20 s).")] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="With one unit: count functions, constants, never finite ones (a minute).")
+    ] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", help="Count them among N strings drawn at random, with any units.", min=0)
+    ] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show a search space: its primitives, its slots and how many formulas it has."""
+    """Show a search space: its primitives, its slots and how many formulas and functions it has."""
+    import numpy as np
+
+    from actsearch.census import census
     from actsearch.config import SpaceSettings
     from actsearch.errors import ConfigError
-    from actsearch.expression import expression_of
-    from actsearch.identity import canonical_text, is_constant, is_finite
     from actsearch.primitives import BINARY, UNARY
     from actsearch.space import Space
 
     space = Space(SpaceSettings(units=units))
     document: dict[str, object] = {"units": units, "slots": len(space.slots), "strings": space.size}
+    if count and units > 1:
+        raise ConfigError(
+            f"--count goes with --units 1, got {units}: there are too many formulas to list; --sample 1000 draws some"
+        )
     if count:
-        if units > 1:
-            raise ConfigError(f"--count goes with --units 1, got {units}: more units have too many formulas to list")
-        functions = {canonical_text(e): e for e in map(expression_of, space.enumerate())}
-        document["distinct"] = len(functions)
-        document["constant"] = sum(map(is_constant, functions.values()))
-        document["not_finite"] = sum(not is_finite(e) for e in functions.values())
+        document |= census(_shown(space.enumerate(), space.size)).counts
+    if sample:
+        rng = np.random.default_rng(0)
+        document["sample"] = census(_shown((space.sample(rng) for _ in repeat(None)), sample)).counts
     if as_json:
         print(json.dumps(document, indent=2))
         return
@@ -42,4 +56,20 @@ def command(
             print(f"  {primitive.name:<10} {primitive.text}{beta}")
     print(f"{units} core unit{'s' * (units > 1)}, {len(space.slots)} tokens: {space.size:,} strings")
     if count:
-        print(f"{document['distinct']:,} distinct functions, of which {document['constant']:,} constant")
+        print(_sentence(document))
+    if sample:
+        print(f"of {sample:,} strings drawn at random: {_sentence(document['sample'])}")
+
+
+def _sentence(counts: object) -> str:
+    assert isinstance(counts, dict)
+    distinct, constant, not_finite = (f"{counts[key]:,}" for key in ("distinct", "constant", "not_finite"))
+    return f"{distinct} distinct functions, of which {constant} constant and {not_finite} never finite"
+
+
+def _shown(formulas: "Iterable[Formula]", total: int) -> "Iterator[Formula]":
+    """The first formulas, with the progress on stderr if that is a terminal."""
+    for number, formula in enumerate(islice(formulas, total), 1):
+        if sys.stderr.isatty() and (number % 50 == 0 or number == total):
+            print(f"\r{number:,} of {total:,}", end="\n" if number == total else "", file=sys.stderr, flush=True)
+        yield formula

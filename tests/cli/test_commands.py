@@ -191,6 +191,13 @@ def test_space_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"units": 3, "slots": 15, "strings": 6_250**3 * 36}
 
 
+def test_space_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["space", "--units", "2", "--sample", "20", "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)["sample"]
+    assert counted["strings"] == 20
+    assert 0 <= counted["constant"] + counted["not_finite"] <= counted["distinct"] <= 20
+
+
 def test_data_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "list", "--json"]) == 0
     rows = {row["name"]: row["here"] for row in json.loads(capsys.readouterr().out)}
