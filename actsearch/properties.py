@@ -17,7 +17,7 @@ from actsearch import conditioning, exact
 from actsearch.asymptotes import Asymptote, asymptote
 from actsearch.errors import NumericError
 from actsearch.expression import Expression, X
-from actsearch.signs import UNDEFINED, WINDOW, Piece, pieces
+from actsearch.signs import UNDEFINED, WINDOW, Piece, pieces, reach
 
 Interval = tuple[float, float]
 """Start and end, equal for a point, infinite where it has no end."""
@@ -144,7 +144,8 @@ def _special_points(expression: Expression) -> list[float]:
             points.update(_roots(Expression(power.base, expression.initial)))
     for log in expression.expr.atoms(sympy.log):
         points.update(_roots(Expression(log.args[0], expression.initial)))
-    return sorted(sorted(points, key=abs)[:_MOST_POINTS])
+    left, right = reach(expression)
+    return sorted(sorted((p for p in points if left <= p <= right), key=abs)[:_MOST_POINTS])
 
 
 def _roots(expression: Expression) -> Iterable[float]:
@@ -245,7 +246,7 @@ def _extremum(
         return Extremum("unbounded", sign * np.inf)
     edges = {e for p in slopes for e in (p.start, p.end)} | {k.x for k in kinks}
     edges = {e for e in edges if np.isfinite(e)}
-    x = np.array([*edges, *np.linspace(-WINDOW, WINDOW, 2001)])
+    x = np.array([*edges, *np.linspace(*reach(expression), 2001), 0.0])
     values = sign * expression.values(x)
     x, values = x[np.isfinite(values)], values[np.isfinite(values)]
     best = float(values.max()) if values.size else -np.inf
@@ -331,7 +332,9 @@ def _steepest(slope: Expression, kinks: Sequence[Kink]) -> tuple[float, float]:
     """The largest |f′| on a grid and beside each kink, refined between the grid's points."""
     near = np.geomspace(1e-8, WINDOW, 400)
     beside = [k.x + s * 1e-12 * max(1.0, abs(k.x)) for k in kinks for s in (-1, 1)]
+    left, right = reach(slope)
     x = np.unique(np.concatenate([-near, np.linspace(-WINDOW, WINDOW, 4001), near, beside]))
+    x = x[(left <= x) & (x <= right)]
     sizes = np.abs(slope.values(x))
     sizes = np.where(np.isfinite(sizes), sizes, 0)
     ties = np.flatnonzero(sizes >= sizes.max() * (1 - 1e-13))

@@ -14,7 +14,6 @@ WIDTH = 80
 _LABEL = 13
 _MOST_LISTED = 7
 _HARD = "\N{NO-BREAK SPACE}"
-_LINE = f"[-{WINDOW:g}, {WINDOW:g}]"
 
 
 def lines(document: Mapping[str, Any], found: Properties) -> Iterator[str]:
@@ -63,8 +62,8 @@ def _shape(found: Properties) -> Iterator[tuple[str, str]]:
     if found.poles:
         yield "poles", "without bound near x = " + _listed(map(number, found.poles))
     yield "zeros", _zeros(found)
-    yield "minimum", _extremum(found.minimum, "below")
-    yield "maximum", _extremum(found.maximum, "above")
+    yield "minimum", _extremum(found.minimum, "below", _line(found))
+    yield "maximum", _extremum(found.maximum, "above", _line(found))
     yield "monotone", _monotone(found)
     yield "Lipschitz", _lipschitz(found)
     yield "smooth", _smooth(found)
@@ -96,16 +95,23 @@ def _end(limit: Asymptote) -> str:
     return "not determined"
 
 
+def _line(found: Properties) -> str:
+    """The interval in which turns and zeros are counted."""
+    start = max(found.slopes[0].start, -WINDOW) if found.slopes else -WINDOW
+    end = min(found.slopes[-1].end, WINDOW) if found.slopes else WINDOW
+    return f"[{start:.4g}, {end:.4g}]"
+
+
 def _zeros(found: Properties) -> str:
     if not found.zeros:
         return "none"
     points = [z for z in found.zeros if z[0] == z[1]]
     if len(points) > _MOST_LISTED:
-        return f"{len(points)} in {_LINE}: " + _listed(_interval(z) for z in _nearest(points))
+        return f"{len(points)} in {_line(found)}: " + _listed(_interval(z) for z in _nearest(points))
     return _listed(_interval(z) for z in found.zeros)
 
 
-def _extremum(extremum: Extremum, direction: str) -> str:
+def _extremum(extremum: Extremum, direction: str, line: str) -> str:
     if extremum.kind == "unbounded":
         return f"none: unbounded {direction}"
     value = number(extremum.value)
@@ -113,9 +119,9 @@ def _extremum(extremum: Extremum, direction: str) -> str:
         return f"none: approaches {value} as x → {number(extremum.where[0][0])}"
     where = list(extremum.where)
     if where and math.isinf(where[0][0]) and where[0][0] == where[0][1]:
-        return f"{value}, again and again beyond {_LINE}"
+        return f"{value}, again and again beyond {line}"
     text = f"{value} {'at' if where[0][0] == where[0][1] else 'for'} " + _listed(map(_interval, where))
-    return text if extremum.kind == "attained" else f"{text}, of {_LINE}; further out not determined"
+    return text if extremum.kind == "attained" else f"{text}, of {line}; further out not determined"
 
 
 def _monotone(found: Properties) -> str:
@@ -126,7 +132,7 @@ def _monotone(found: Properties) -> str:
         return f"{words[found.slopes[0].sign]} everywhere".replace("level", "constant")
     turns = len(found.slopes) - 1
     if turns > _MOST_LISTED:
-        return f"no: turns {turns} times in {_LINE}"
+        return f"no: turns {turns} times in {_line(found)}"
     return ", ".join(f"{words[p.sign]} for {_interval((p.start, p.end))}" for p in found.slopes)
 
 
