@@ -42,7 +42,8 @@ def winner(store: Store, run: str, *, rank: int = 1, beta: Beta = "init") -> Exp
     ]
     if beta == "mean" and expression.initial:
         expression = Expression(expression.expr, _means(record, expression))
-        origin.append(f"{listed(expression.initial)}: the mean over the network that the search trained.")
+        starts = listed(f"{name} = {value:g}" for name, value in expression.initial.items())
+        origin.append(f"Starts from {starts}, the mean over the network that the search trained.")
     return ExportedFunction(expression, done.gain, tuple(origin))
 
 

@@ -109,7 +109,7 @@ def test_a_runs_winner_has_its_gain_and_says_where_it_is_from(capsys: pytest.Cap
     swish = exported(["runs/first", "--format", "torch", "--rank", "2", "--beta", "mean"], capsys)
     assert "Known as: Swish (but for the constant)" in swish
     assert "torch.full((channels,), 1.52273, " in swish
-    assert "the mean over the network that the search trained" in swish
+    assert "Starts from beta = 1.52273, the mean over the network that the search trained." in swish
 
 
 def test_a_run_is_taken_before_an_expression_of_the_same_name(
