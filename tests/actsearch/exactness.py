@@ -20,6 +20,7 @@ import torch
 
 from actsearch import exact
 from actsearch.activation.eager import torch_function
+from actsearch.activation.symbolic import apply_symbolic
 from actsearch.conditioning import ACCURACY, GRID, Conditioning, conditioning, flags, kinks
 from actsearch.errors import InexactError, NumericError
 from actsearch.expression import Expression
@@ -60,6 +61,15 @@ def autograd(function: Callable[..., Any], x: Array, betas: Mapping[str, Array])
     return value.detach().expand(x.shape).numpy(), by_name
 
 
+def symbolic(expression: Expression, x: Array, betas: Mapping[str, Array]) -> tuple[Array, Mapping[str, Array]]:
+    """The backend whose gradient is sympy's derivative; every point is a channel, so that each has its own β."""
+
+    def function(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        return apply_symbolic(expression, x[None], values, 1.0, 1)[0]
+
+    return autograd(function, x, betas)
+
+
 def in_numpy(expression: Expression, x: Array, betas: Mapping[str, Array]) -> tuple[Array, Mapping[str, Array]]:
     """`Expression.values` of f and of its derivatives; float64 alone."""
     grads = {name: derivative(expression, name).values(x, **betas) for name in ("x", *betas)}
@@ -72,7 +82,7 @@ def derivative(expression: Expression, name: str) -> Expression:
     return expression.derivative(name)
 
 
-BACKENDS: dict[str, Backend] = {"eager": eager, "numpy": in_numpy}
+BACKENDS: dict[str, Backend] = {"eager": eager, "symbolic": symbolic, "numpy": in_numpy}
 
 BY_PATHS = ("eager",)
 """Backends whose gradient is the chain rule's sum over all paths, whatever terms of it cancel on paper."""
@@ -148,6 +158,8 @@ class Solution:
         """What the two sides of a max or min are rounded by before they meet, though their difference cancels on paper."""
         room = np.zeros(self.x.shape, np.longdouble)
         for a, b in self.pairs.get(difference, ()):
+            if {a, b} <= set(difference.args) | {-t for t in difference.args}:
+                continue  # nothing has cancelled: the difference's own nodes are these
             size = np.abs(self.known[a]) + np.abs(self.known[b])
             room = room + self.conditioning(a).room + self.conditioning(b).room + ACCURACY[self.x.dtype.name] * size
         return room
@@ -203,16 +215,15 @@ class Reference:
         self.exprs |= {name: derivative(expression, name).expr for name in ("x", *expression.initial)}
         splits = list(dict.fromkeys(u for e in self.exprs.values() for u in switches(e)))
         solution = Solution([*self.exprs.values(), *splits], self.x, self.betas)
-        own = solution.conditioning(expression.expr)
         self.bounds = {name: solution.conditioning(e) for name, e in self.exprs.items()}
-        self.quantities = {name: self._quantity(name, solution, own) for name in self.exprs}
+        self.quantities = {name: self._quantity(name, solution) for name in self.exprs}
         self.either_side = np.zeros(self.x.shape, bool)
         for loose, where in _by_point(splits, solution).items():
             self.either_side[where] = True
             self._widen(loose, where)
 
-    def _quantity(self, name: str, solution: Solution, own: Conditioning) -> Quantity:
-        expr, bounds = self.exprs[name], self.bounds[name]
+    def _quantity(self, name: str, solution: Solution) -> Quantity:
+        expr, bounds, own = self.exprs[name], self.bounds[name], self.bounds["f"]
         values = solution.known[expr]
         excused = bounds.overflows | own.overflows | bounds.ill_conditioned | own.ill_conditioned
         paths = self._room_of_paths(solution, self.exprs["f"], name)
@@ -262,7 +273,7 @@ class Reference:
                 found.append(f"x = {self.x[i]!r}: {truth!r}, and no flag")
             elif not np.isfinite(quantity.room[i]):
                 found.append(f"x = {self.x[i]!r}: no bound, and no flag")
-        reported = _flags(self.expression, self.x.dtype.name)
+        reported = _flags(self.expression, self.x.dtype.name) if self.at_initial.any() else ()
         for flag, where in {"overflows": bounds.overflows, "ill-conditioned": bounds.ill_conditioned}.items():
             if (where & self.at_initial).any() and flag not in reported:
                 found.append(f"x = {self.x[where & self.at_initial]}: {flag}, and not reported")
