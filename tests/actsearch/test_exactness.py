@@ -207,6 +207,7 @@ def assert_exact(results: Iterable[Findings]) -> Counter[str]:
     return findings.counts
 
 
+@pytest.mark.timeout(400)  # 13 s by itself
 def test_a_sample_of_the_space() -> None:
     """300 formulas; each in one dtype at one choice of β. The whole comparison is slow, below."""
     formulas = [*sample(1, 250, seed=1), *sample(2, 25, seed=2), *sample(3, 25, seed=3)]
