@@ -95,8 +95,8 @@ def _check(model: nn.Module) -> None:
         raise SwapError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     for path, module in model.named_modules():
         name = f"{path or 'the model'} ({type(module).__name__})"
-        if type(module).__name__ in _WRAPPERS:
-            raise SwapError(f"{name} is wrapped already; swap first, then wrap or compile")
+        if type(module).__name__ in _WRAPPERS or getattr(module, "_compiled_call_impl", None) is not None:
+            raise SwapError(f"{name} is wrapped or compiled already; swap first")
         if isinstance(module, torch.jit.ScriptModule):
             raise SwapError(f"{name} is compiled by torch.jit, whose modules cannot be replaced; swap before scripting")
     for path, parameter in model.named_parameters():

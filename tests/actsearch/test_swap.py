@@ -43,8 +43,8 @@ def torchvision_net(name: str) -> nn.Module:
     return model
 
 
-def timm_net(name: str) -> nn.Module:
-    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=10)
+def timm_net(name: str, **arguments: int) -> nn.Module:
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=10, **arguments)
     return model
 
 
@@ -76,7 +76,7 @@ NETWORKS: list[tuple[str, Callable[[], nn.Module], int, list[int], set[int]]] = 
     ("timm efficientnet_b0", lambda: timm_net("efficientnet_b0"), 32, efficientnet_b0(), {1}),
     ("timm convnext_atto", lambda: timm_net("convnext_atto"), 32, [160] * 2 + [320] * 2 + [640] * 6 + [1280] * 2, {1}),
     ("timm convnext_tiny", lambda: timm_net("convnext_tiny"), 32, CONVNEXT_TINY, {-1}),
-    ("timm vit_tiny", lambda: timm_net("vit_tiny_patch16_224"), 224, [768] * 12, {-1}),
+    ("timm vit_tiny", lambda: timm_net("vit_tiny_patch16_224", img_size=64), 64, [768] * 12, {-1}),
 ]  # fmt: skip
 FAST = {"torchvision resnet18", "timm efficientnet_b0", "timm vit_tiny", "timm convnext_atto"}
 
@@ -227,7 +227,7 @@ def channel_of(x: Tensor) -> int:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_the_axis_is_the_one_along_which_channel_numbers_change(data: st.DataObject) -> None:
     conv = nn.Conv2d(1, 3, 1)
     with torch.no_grad():
@@ -383,6 +383,19 @@ def lazy() -> nn.Module:
         return nn.Sequential(nn.LazyLinear(3), nn.ReLU())
 
 
+def compiled() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    model[1].compile()
+    return model
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        module: nn.Module = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+    return module
+
+
 REFUSED: list[tuple[Callable[[], nn.Module], object, dict[str, object], str]] = [
     (lambda: nn.Linear(3, 3), torch.zeros(1, 3), {}, r"^Linear holds no activation module such as nn.ReLU$"),
     (nn.ReLU, torch.zeros(1, 3), {}, r"^ReLU holds no activation module"),
@@ -403,7 +416,9 @@ REFUSED: list[tuple[Callable[[], nn.Module], object, dict[str, object], str]] = 
     (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()), torch.zeros(1, 3), {"skip": "ReLU6"}, r"^skip='ReLU6' matches no activation; near: 1"),
     (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()), torch.zeros(1, 3), {"skip": "*"}, r"^skip=\['\*'\] leaves none of the model's 1 activations"),
     (lambda: nn.Sequential(nn.Linear(3, 4), nn.GLU()), torch.zeros(1, 3), {"only": "GLU"}, r"^1 \(GLU\) is no elementwise function"),
-    (lambda: nn.DataParallel(nn.Sequential(nn.Linear(3, 3), nn.ReLU())), torch.zeros(1, 3), {}, r"wrapped already; swap first"),
+    (lambda: nn.DataParallel(nn.Sequential(nn.Linear(3, 3), nn.ReLU())), torch.zeros(1, 3), {}, r"^the model \(DataParallel\) is wrapped or compiled already; swap first$"),
+    (compiled, torch.zeros(1, 3), {}, r"^1 \(ReLU\) is wrapped or compiled already"),
+    (scripted, torch.zeros(1, 3), {}, r"^the model \(RecursiveScriptModule\) is compiled by torch.jit"),
 ]  # fmt: skip
 
 
