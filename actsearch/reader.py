@@ -27,7 +27,7 @@ MAX_NODES = 400
 MAX_DEPTH = 40
 """Bounds of a text from outside: characters, syntax nodes, nesting (the terms of a sum are on one level)."""
 
-MAX_SIZE = 600
+MAX_SIZE = 500
 """Nodes of the expression that a text may become: silu(u) holds u twice, sin(atan(u)) too."""
 
 MAX_NUMBER = 10**60

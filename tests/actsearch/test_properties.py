@@ -245,7 +245,7 @@ def check_laws(formula: Formula) -> None:
 
 
 @given(formulas(1))
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=4)
 def test_laws_of_one_unit_formulas(formula: Formula) -> None:
     check_laws(formula)
 
