@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from actsearch.config import PPOSettings, RunConfig, SpaceSettings
 from actsearch.errors import RunError, RunPausedError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, Outcome, child_seed, evaluation_key
+from actsearch.expression import expression_of
+from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
 from actsearch.store import Advance, RunRecord, RunState, Store
 from actsearch_controller import search as loop
@@ -265,8 +267,9 @@ def test_a_job_says_what_the_run_says(store: Store) -> None:
     jobs = Search(store, "first").ask()
     assert len(jobs) == PPO.lag * PPO.batch
     for job, record in zip(jobs, store.evaluations("first"), strict=True):
-        seed = child_seed(PPO.seed, record.canonical, 0)
-        key = evaluation_key(record.canonical, PPO.child, PPO.recipe, PPO.dataset, seed)
+        identity = fingerprint(expression_of(Formula.from_tokens(record.tokens)))
+        seed = child_seed(PPO.seed, identity, 0)
+        key = evaluation_key(identity, PPO.child, PPO.recipe, PPO.dataset, seed)
         assert (job.run, job.seed, job.evaluation) == ("first", seed, key)
         assert (job.tokens, record.seed, record.key) == (record.tokens, seed, key)
         assert (job.child, job.recipe, job.dataset) == (PPO.child, PPO.recipe, PPO.dataset)
@@ -287,6 +290,23 @@ def test_spellings_of_one_function_share_an_evaluation_and_cost_nothing(store: S
     assert rewards[2] == rewards[3]
     assert again == rewards
     assert len(evaluator.trained) == store.summary("first").asked == 2
+
+
+def test_the_backend_follows_from_the_function(store: Store) -> None:
+    """A rule of the canonical form: every spelling of SiLU takes torch's own silu, every other function sympy's gradient."""
+    config = RANDOM.model_copy(update={"evaluations": 3, "batch": 3, "lag": 1})
+    spellings = ("identity sigmoid multiply", "scale identity gate", "sinh cosh min")
+    evaluator = ShuffledEvaluator(0, workers=2)
+    jobs: dict[str, str] = {}
+    submit = evaluator.submit
+
+    def watch(batch: Sequence[Job]) -> None:
+        jobs.update({" ".join(job.tokens): job.backend for job in batch})
+        submit(batch)
+
+    evaluator.submit = watch  # type: ignore[method-assign]
+    search(config, evaluator, store=store, run="first", proposer=Spy(Scripted(*spellings)))
+    assert jobs == dict(zip(spellings, ("native", "symbolic", "symbolic"), strict=True))
 
 
 def test_the_batch_that_reaches_the_budget_is_cut_there(store: Store) -> None:

@@ -21,13 +21,14 @@ def test_every_part_moves_it() -> None:
             for change in (
                 {"tokens": ("a", "b", "d")},
                 {"canonical": "x**2"},
+                {"backend": "symbolic"},
                 {"seed": 8},
                 {"outcome": "stopped"},
                 {"reward": 0.3},  # one unit in the last place below 0.1 + 0.2
             )
         ),
     ]
-    assert len({base, *changed}) == 11
+    assert len({base, *changed}) == 12
 
 
 def test_it_is_the_same_for_ever() -> None:
@@ -35,7 +36,7 @@ def test_it_is_the_same_for_ever() -> None:
     import hashlib
 
     text = (
-        '{"batch": 0, "controller": "c", "slots": [{"canonical": "x", "outcome": "trained", '
+        '{"batch": 0, "controller": "c", "slots": [{"backend": "native", "canonical": "x", "outcome": "trained", '
         '"reward": 0.30000000000000004, "seed": 7, "tokens": ["a", "b", "c"]}], "trace": ""}'
     )
     assert extend("", 0, [SLOT], "c") == hashlib.sha256(text.encode()).hexdigest()
