@@ -102,7 +102,13 @@ def _join(right: sympy.Expr, left: sympy.Expr, x: sympy.Symbol) -> sympy.Expr | 
 
 def _slope(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr | None:
     """a of a·x with a free of x."""
-    slope = sympy.Add(*(term / x for term in sympy.Add.make_args(expr)))
+    slope = sympy.S.Zero
+    for term in sympy.Add.make_args(expr) if expr != 0 else ():
+        factors = list(sympy.Mul.make_args(term))
+        if x not in factors:
+            return None
+        factors.remove(x)
+        slope += sympy.Mul(*factors)
     return None if slope.has(x) else slope
 
 

@@ -55,7 +55,9 @@ def _is_negative(term: sympy.Expr) -> bool:
 
 
 def build(kind: type[sympy.Expr], args: Iterable[sympy.Expr]) -> sympy.Expr:
-    """kind(*args); a max or min is flattened but not compared by sympy, which takes milliseconds."""
+    """kind(*args), but neither a max or min is compared nor |u + v| simplified by sympy, which takes milliseconds."""
+    if kind is sympy.Abs and (u := next(iter(args))).is_Add:
+        return u if u.is_nonnegative else -u if u.is_nonpositive else sympy.Abs(upright(u), evaluate=False)
     if kind not in (sympy.Max, sympy.Min):
         return kind(*args)
     flat = set(chain.from_iterable(a.args if isinstance(a, kind) else (a,) for a in args))
@@ -91,7 +93,7 @@ def positive_base(expr: sympy.Expr) -> sympy.Expr:
     if isinstance(expr, sympy.Pow) and expr.exp.is_even and expr.base.is_Add:
         return upright(expr.base) ** expr.exp
     if isinstance(expr, sympy.Abs) and expr.args[0].is_Add:
-        return sympy.Abs(upright(expr.args[0]))
+        return build(sympy.Abs, expr.args)
     if isinstance(expr, sympy.cos | sympy.cosh | sinc) and isinstance(expr.args[0], sympy.Abs):
         return expr.func(expr.args[0].args[0])
     return expr

@@ -64,10 +64,12 @@ def orders(expression: Expression) -> list[tuple[str, ...]]:
 def values(expression: Expression) -> npt.NDArray[np.float64]:
     """float64 values, ``(orders, columns * points)``."""
     todo = orders(expression)
-    columns = [
-        [expression.values(POINTS, **dict(zip(order, column, strict=False))) for column in COLUMNS] for order in todo
-    ]
-    return np.array(columns).reshape(len(todo), -1)
+    positions = np.array([[order.index(name) for name in expression.initial] for order in todo], dtype=int)
+    betas = np.array(COLUMNS)[:, positions]  # (columns, orders, β)
+    x = POINTS[None, None, :]
+    found = expression.values(x, **{name: betas[:, :, [k]] for k, name in enumerate(expression.initial)})
+    shape = len(COLUMNS), len(todo), len(POINTS)
+    return np.ascontiguousarray(np.broadcast_to(found, shape).swapaxes(0, 1)).reshape(len(todo), -1)
 
 
 def _keys(expression: Expression) -> Iterator[tuple[Any, ...]]:
