@@ -6,6 +6,6 @@ it into a ready network.
 
 from actsearch.activation.module import Activation, as_expression
 from actsearch.activation.network import act_layer, activations, beta_parameters, materialize
-from actsearch.activation.swap import swap
+from actsearch.activation.swapping import swap
 
 __all__ = ["Activation", "act_layer", "activations", "as_expression", "beta_parameters", "materialize", "swap"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from actsearch.activation import Activation, activations, beta_parameters, swap
-from actsearch.activation.axes import ChannelAxes
+from actsearch.activation.swapping.axes import ChannelAxes
 from actsearch.errors import ExpressionError, SwapError
 
 SWISH = "x*sigmoid(beta*x)"

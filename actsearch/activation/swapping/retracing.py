@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from actsearch.activation.places import Place
+from actsearch.activation.swapping.places import Place
 from actsearch.errors import SwapError
 
 Undo = Callable[[], None]

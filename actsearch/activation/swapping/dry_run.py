@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from actsearch.activation.axes import ChannelAxes
 from actsearch.activation.network import evaluating
-from actsearch.activation.places import Place, is_activation
+from actsearch.activation.swapping.axes import ChannelAxes
+from actsearch.activation.swapping.places import Place, is_activation
 from actsearch.errors import SwapError
 
 _FUNCTIONAL = frozenset({

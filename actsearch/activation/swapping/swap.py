@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from actsearch.activation.dry_run import DryRun, arguments, call, dry_run
 from actsearch.activation.module import Activation
-from actsearch.activation.places import Place, chosen, matches
-from actsearch.activation.sharing import separated
+from actsearch.activation.swapping.dry_run import DryRun, arguments, call, dry_run
+from actsearch.activation.swapping.places import Place, chosen, matches
+from actsearch.activation.swapping.sharing import separated
 from actsearch.errors import SwapError
 from actsearch.expression import Expression
 from actsearch.formula import Formula

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from actsearch.activation.dry_run import DryRun, StandIn, dry_run, standing_in
-from actsearch.activation.places import Place
-from actsearch.activation.retracing import split
+from actsearch.activation.swapping.dry_run import DryRun, StandIn, dry_run, standing_in
+from actsearch.activation.swapping.places import Place
+from actsearch.activation.swapping.retracing import split
 from actsearch.errors import SwapError
 
 
