@@ -18,8 +18,8 @@ from actsearch.functions import sinc, sinc_slope
 from actsearch.graph import Node, graph
 from actsearch.node_rules import Array, evaluate, rule, switches
 
-LARGEST_PHASE = 1e15
-"""sin and cos of a larger argument are ill-conditioned: float64 keeps less than a digit of its phase."""
+LARGEST_PHASE = MappingProxyType({"float64": 1e15, "float32": 2e6})
+"""sin and cos of a larger argument are ill-conditioned: the dtype keeps less than a digit of its phase."""
 
 ACCURACY = MappingProxyType({"float64": 1e-12, "float32": 1e-5})
 """The relative accuracy that is asked of every operation."""
@@ -87,7 +87,7 @@ def conditioning(
         phases = [_phase(*each) for each in zip(nodes, line, args, strict=True)]
         largest = np.max(np.broadcast_arrays(nothing, *sizes), axis=0)
         overflows = ~(largest <= np.finfo(dtype).max) | _escapes(nodes, _inputs(expression, x, betas, dtype))
-        ill = np.max(np.broadcast_arrays(nothing, *phases), axis=0) > LARGEST_PHASE
+        ill = np.max(np.broadcast_arrays(nothing, *phases), axis=0) > LARGEST_PHASE[dtype.name]
     absolute = np.fmax(1, bounds[1])
     room = ACCURACY[dtype.name] * bounds[0] + np.finfo(dtype).tiny * absolute
     return Conditioning(bounds[0], absolute, room, overflows, ill)
@@ -98,7 +98,7 @@ def flags(expression: Expression, dtype: npt.DTypeLike = np.float64) -> tuple[st
 
     Returns:
         "overflows" where an intermediate leaves the dtype's range, "ill-conditioned" where sin or cos get an argument
-        above 1e15; at β's initial values. Underflow is neither.
+        above `LARGEST_PHASE`; at β's initial values. Underflow is neither.
     """
     x = np.array([*GRID, *kinks(expression)])
     quantities = [expression, *(expression.derivative(name) for name in ("x", *expression.initial))]
@@ -229,4 +229,4 @@ def _reach(node: Node, value: Array, args: Sequence[Array]) -> Array:
 
 def _phase(node: Node, value: Array, args: Sequence[Array]) -> Array:
     periodic = isinstance(node.expr, sympy.sin | sympy.cos | sinc | sinc_slope)
-    return np.abs(args[0]) if periodic else np.zeros((), np.longdouble)
+    return np.abs(args[0]) if periodic and args else np.zeros((), np.longdouble)
