@@ -1,7 +1,6 @@
-"""What a function is like as an activation: ends, zeros, extremes, slope, kinks and scale, all at β's initial values.
+"""A function's properties at β's initial values, each with where it is.
 
-Everything is found numerically (actsearch.signs, actsearch.asymptotes) and refined; what shows no clear pattern is
-said to be undetermined. No torch here.
+Everything is found numerically and refined; what shows no clear pattern is said to be undetermined.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,10 +13,10 @@ import numpy.typing as npt
 import sympy
 
 from actsearch import conditioning, exact
-from actsearch.asymptotes import Asymptote, asymptote
 from actsearch.errors import NumericError
 from actsearch.expression import Expression, X
-from actsearch.signs import UNDEFINED, WINDOW, Piece, pieces, reach
+from actsearch.properties.asymptotes import Asymptote, asymptote
+from actsearch.properties.signs import UNDEFINED, WINDOW, Piece, pieces, reach
 
 Interval = tuple[float, float]
 """Start and end, equal for a point, infinite where it has no end."""

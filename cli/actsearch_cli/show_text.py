@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from actsearch.asymptotes import Asymptote
 from actsearch.properties import Extremum, Interval, Properties
-from actsearch.signs import WINDOW
+from actsearch.properties.asymptotes import Asymptote
+from actsearch.properties.signs import WINDOW
 
 WIDTH = 80
 _LABEL = 13

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from scipy import integrate, optimize, special
 
-from actsearch.asymptotes import asymptote
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical, is_finite, unit_gain
 from actsearch.properties import Properties, properties
+from actsearch.properties.asymptotes import asymptote
 from actsearch.reader import read
 from tests.actsearch.strategies import formulas
 
