@@ -9,6 +9,9 @@ from actsearch.reader import read
 
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z -]*( \([A-Za-z ]+\))?")
 
+_TAKEN = frozenset({"absolute", "check", "sinc", "sinc_slope", "step"})
+"""Functions that an exported file may define beside the activation."""
+
 
 @dataclass(frozen=True)
 class ExportedFunction:
@@ -48,7 +51,8 @@ class ExportedFunction:
         if self.class_name == "Activation":
             return "activation"
         name = next(name for name in self.names if _PLAIN_NAME.fullmatch(name))
-        return "_".join(re.findall(r"[a-z]+", name.lower()))
+        plain = "_".join(re.findall(r"[a-z]+", name.lower()))
+        return f"{plain}_activation" if plain in _TAKEN else plain
 
     @property
     def betas(self) -> dict[str, float]:

@@ -19,9 +19,9 @@ import pytest
 import torch
 
 from actsearch.activation import Activation
-from actsearch.conditioning import conditioning
 from actsearch.config import SpaceSettings
 from actsearch.errors import ConfigError, ExpressionError, RunError
+from actsearch.exact.conditioning import conditioning
 from actsearch.export import (
     ExportedFunction,
     jax_file,
@@ -294,6 +294,7 @@ def test_names() -> None:
     assert ExportedFunction.of_text("max(x, x/100)").class_name == "LeakyReLU"
     assert ExportedFunction.of_text("x*sigmoid(1.702*x)").function_name == "gelu_sigmoid_form"
     assert ExportedFunction.of_text("cos(x) - x").class_name == "Activation"
+    assert ExportedFunction.of_text("sinc(x)").function_name != "sinc"  # the file's own helper
     assert ExportedFunction.of_text("-x*sigmoid(beta*x)").class_name == "Activation"
 
 
