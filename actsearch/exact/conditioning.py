@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
+from actsearch.exact.node_rules import Array, evaluate, rule, switches
 from actsearch.expression import Expression
 from actsearch.functions import sinc, sinc_slope
 from actsearch.graph import Node, graph
-from actsearch.node_rules import Array, evaluate, rule, switches
 
 LARGEST_PHASE = MappingProxyType({"float64": 1e15, "float32": 2e6})
 """sin and cos of a larger argument are ill-conditioned: the dtype keeps less than a digit of its phase."""

@@ -16,8 +16,8 @@ import mpmath
 import sympy
 from mpmath import libmp
 
-from actsearch.arithmetic import OPERATIONS, Raw, Run, constant, power_of, total
 from actsearch.errors import InexactError, NumericError, UndefinedError
+from actsearch.exact.arithmetic import OPERATIONS, Raw, Run, constant, power_of, total
 from actsearch.expression import Expression
 from actsearch.graph import Node, graph
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import sympy
 
 from actsearch import exact
-from actsearch.conditioning import conditioning
 from actsearch.errors import NumericError, UndefinedError
+from actsearch.exact.conditioning import conditioning
 from actsearch.expression import Expression, X
 from actsearch.functions import sinc, sinc_slope
 

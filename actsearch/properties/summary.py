@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from actsearch import conditioning, exact
+from actsearch import exact
 from actsearch.errors import NumericError
+from actsearch.exact import conditioning
 from actsearch.expression import Expression, X
 from actsearch.properties.asymptotes import Asymptote, asymptote
 from actsearch.properties.signs import UNDEFINED, WINDOW, Piece, pieces, reach

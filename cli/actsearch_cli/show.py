@@ -52,7 +52,7 @@ def _document(function: Any, form: Any, found: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from actsearch import identity
-    from actsearch.conditioning import flags
+    from actsearch.exact.conditioning import flags
 
     return {
         "formula": function.full_text,

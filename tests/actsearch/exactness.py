@@ -1,6 +1,6 @@
 """Whether a backend's values and gradients are as exact as rounding allows, against actsearch.exact.
 
-The criterion: |error| <= tol·C + tiny·A (actsearch.conditioning). Where a kink's side is within rounding, a result may
+The criterion: |error| <= tol·C + tiny·A (actsearch.exact.conditioning). Where a kink's side is within rounding, a result may
 be that of either side. Where an intermediate leaves the dtype's range or a phase is lost, the formula's properties say
 so, and nothing else is asked.
 """
@@ -21,11 +21,11 @@ import torch
 from actsearch import exact
 from actsearch.activation.eager import torch_function
 from actsearch.activation.symbolic import apply_symbolic
-from actsearch.conditioning import ACCURACY, GRID, Conditioning, conditioning, flags, kinks
 from actsearch.errors import InexactError, NumericError
+from actsearch.exact.conditioning import ACCURACY, GRID, Conditioning, conditioning, flags, kinks
+from actsearch.exact.node_rules import evaluate, rule, switches
 from actsearch.expression import Expression
 from actsearch.graph import graph
-from actsearch.node_rules import evaluate, rule, switches
 
 Array = npt.NDArray[np.floating[Any]]
 Flags = npt.NDArray[np.bool_]

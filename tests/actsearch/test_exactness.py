@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from actsearch import exact
 from actsearch.activation import kernels
-from actsearch.conditioning import conditioning, flags, kinks
 from actsearch.config import SpaceSettings
 from actsearch.errors import InexactError, OutOfRangeError, UndefinedError
+from actsearch.exact.conditioning import conditioning, flags, kinks
 from actsearch.expression import Expression, expression_of
 from actsearch.graph import graph
 from actsearch.identity import canonical, canonical_text, is_finite

@@ -44,7 +44,7 @@ def torchvision_net(name: str) -> nn.Module:
 
 
 def timm_net(name: str, **arguments: int) -> nn.Module:
-    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=10, **arguments)
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=10, **arguments)  # type: ignore[arg-type]
     return model
 
 
