@@ -63,26 +63,31 @@ def check_backend(name: str) -> None:
 def fastest(expression: Expression, x: Tensor) -> Backend:
     """The fastest backend for a canonical form on tensors like x: torch's own function, else by a measurement.
 
-    The measurement takes some tens of milliseconds, forward and backward, and is made once a machine: results stand in
+    The measurement takes some milliseconds, forward and backward, and is made once a machine: results stand in
     `backends.json` in the user's cache folder. `compile` is never taken by itself.
     """
+    return _fastest(expression, x.device, x.dtype, torch.get_num_threads())
+
+
+@lru_cache(maxsize=4096)
+def _fastest(expression: Expression, device: torch.device, dtype: torch.dtype, threads: int) -> Backend:
     if native(expression) is not None:
         return "native"
-    key = f"{x.device.type} {x.dtype} {torch.get_num_threads()} {engine_of(x.device.type)} {expression.full_text}"
+    key = f"{device.type} {dtype} {threads} {engine_of(device.type)} {expression.full_text}"
     known = _measured()
     if key not in known:
-        known[key] = _measure(expression, x)
+        known[key] = _measure(expression, device, dtype)
         _store(known)
     return known[key]
 
 
-def _measure(expression: Expression, x: Tensor) -> Backend:
+def _measure(expression: Expression, device: torch.device, dtype: torch.dtype) -> Backend:
     names: tuple[Backend, ...] = ("eager", "symbolic")
-    betas = [torch.full((_SAMPLE[1],), value, device=x.device) for value in expression.initial.values()]
+    betas = [torch.full((_SAMPLE[1],), value, device=device) for value in expression.initial.values()]
     betas = [beta.requires_grad_() for beta in betas]
     functions = {name: _bound(name, expression, betas) for name in names}
     with torch.enable_grad():
-        timings = measure(functions, _SAMPLE, rounds=5, seconds=0.02, dtype=x.dtype, device=x.device, threads=None)
+        timings = measure(functions, _SAMPLE, rounds=3, seconds=0.01, dtype=dtype, device=device, threads=None)
     return min(names, key=lambda name: timings[name].total)
 
 

@@ -49,6 +49,7 @@ def lanes(dtype: type[np.floating]) -> Lanes:
     return Lanes(dtype, 512 if llvm.get_host_cpu_features().get("avx512f") else 256)
 
 
+@cache
 def description() -> str:
     """Compiler, register and library, which decide the last bits: `LLVM 22, 512 bits, glibc 2.36`."""
     library = " ".join(platform.libc_ver())

@@ -19,6 +19,7 @@ from actsearch.activation.backends import BACKENDS, fastest
 from actsearch.activation.native import native
 from actsearch.activation.program import backward_program, forward_program
 from actsearch.activation.symbolic import apply_symbolic
+from actsearch.activation.vectors import Lanes
 from actsearch.backend import backend_of
 from actsearch.errors import ConfigError
 from actsearch.expression import X, expression_of
@@ -165,6 +166,28 @@ def test_sums_over_many_elements_keep_their_digits() -> None:
         np.testing.assert_allclose(total.numpy(), expected, rtol=5e-6)
 
 
+@pytest.mark.parametrize(
+    "text", ["x*sigmoid(beta*x)", "sinc(x) - softplus(x)", "min(beta*x, asinh(x))", "x**beta2*erf(x)"]
+)
+def test_narrow_registers_compute_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a processor without AVX-512 runs; without libmvec's functions even the same bits."""
+    if machine.unavailable():
+        pytest.skip("no machine code here")
+    make = torch.Generator().manual_seed(1)
+    for shape in ((3, 4, 9, 9), (40, 4)):
+        x = torch.rand(shape, generator=make) * 4 - (0 if "**" in text else 2)
+        module = Activation(text, channels=4, backend="symbolic")
+        found = []
+        for bits in (256, 512 if machine.lanes(np.float32).bits == 512 else 256):
+            monkeypatch.setattr(machine, "lanes", lambda dtype, bits=bits: Lanes(dtype, bits))
+            found.append(slopes(module, x, torch.ones_like(x)))
+            monkeypatch.undo()
+        for narrow, wide in zip(*found, strict=True):
+            torch.testing.assert_close(narrow, wide, rtol=2e-6, atol=2e-5)
+        if text == "x*sigmoid(beta*x)":
+            assert torch.equal(found[0][1], found[1][1])
+
+
 @given(st.floats(-104, 89, width=32))
 @settings(deadline=None, max_examples=300)
 def test_inline_exp_is_within_two_units(x: float) -> None:
@@ -225,12 +248,18 @@ def test_an_unknown_backend_is_named() -> None:
         Activation("x", backend="fast")
 
 
+def forget() -> None:
+    """As another process: nothing measured in memory."""
+    backends._measured.cache_clear()
+    backends._fastest.cache_clear()
+
+
 @pytest.fixture
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    backends._measured.cache_clear()
+    forget()
     yield tmp_path / "actsearch" / "backends.json"
-    backends._measured.cache_clear()
+    forget()
 
 
 def test_the_fastest_is_measured_once_a_machine(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +272,7 @@ def test_the_fastest_is_measured_once_a_machine(cache_folder: Path, monkeypatch:
 
     monkeypatch.setattr(backends, "_measure", measure)
     assert fastest(SWISH, x) == fastest(SWISH, x) == "eager"
-    backends._measured.cache_clear()  # another process
+    forget()
     assert fastest(SWISH, x) == "eager"
     assert len(calls) == 1
     assert fastest(SWISH, x.double()) == "eager"
@@ -263,9 +292,9 @@ def test_a_broken_cache_is_measured_anew(content: str, cache_folder: Path, monke
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    backends._measured.cache_clear()
+    forget()
     assert fastest(SWISH, torch.zeros(1, 1)) in BACKENDS
-    backends._measured.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize("backend", ["eager", "symbolic", "auto"])
