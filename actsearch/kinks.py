@@ -13,6 +13,9 @@ import sympy
 from actsearch.grid import undominated
 from actsearch.rules import build, cost, kinks, powers_of, rewritten, substituted, upright
 
+MAX_DEGREE = 64
+"""Above this a function's halves are not looked at: sympy isolates roots to learn a polynomial's sign for x > 0."""
+
 _P = sympy.Symbol("p", positive=True)
 """|x| in a half."""
 
@@ -32,6 +35,8 @@ def settle(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
     expr = _extremum(expr, x) if isinstance(expr, sympy.Max | sympy.Min) else rewritten(expr)
     if x.is_positive or expr in kinks(x) or not _has_kink(expr, x) or expr.has(sympy.sign, sympy.Heaviside):
         return expr
+    if _degree(expr) > MAX_DEGREE:
+        return expr
     right, left = _halves(expr, x)
     joined = _join(_tidied(substituted(right, {_P: x})), _tidied(substituted(left, {_P: -x})), x)
     return expr if joined is None else joined
@@ -39,6 +44,17 @@ def settle(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
 
 def _has_kink(expr: sympy.Expr, x: sympy.Symbol) -> bool:
     return any(e in kinks(x) for e in expr.atoms(sympy.Abs, sympy.Max, sympy.Min))
+
+
+@lru_cache(maxsize=20_000)
+def _degree(expr: sympy.Expr) -> int:
+    """A bound on the degree of the polynomials that an expression holds."""
+    degrees = [_degree(a) for a in expr.args]
+    if isinstance(expr, sympy.Pow) and expr.exp.is_Integer:
+        return degrees[0] * abs(int(expr.exp))
+    if isinstance(expr, sympy.Mul):
+        return sum(degrees)
+    return max(degrees, default=int(expr.is_Symbol))
 
 
 def _halves(expr: sympy.Expr, x: sympy.Symbol) -> tuple[sympy.Expr, sympy.Expr]:
@@ -67,7 +83,7 @@ def _extremum(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
         if upright(u) != u:
             return -build(sympy.Min if isinstance(expr, sympy.Max) else sympy.Max, (-u, sympy.S.Zero))
     expr = kept[0] if len(kept) == 1 else build(expr.func, kept)
-    return expr if x.is_positive else _plainer_argument(expr, x)
+    return expr if x.is_positive or _degree(expr) > MAX_DEGREE else _plainer_argument(expr, x)
 
 
 def _plainer_argument(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
