@@ -15,10 +15,10 @@ search: $(VENV)/.local
 	$(BIN)/actsearch search $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.dev
-	$(BIN)/pytest -m slow --timeout 2400 $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist load -m slow --timeout 2400 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
