@@ -14,12 +14,15 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice, permutations, product
 
+import sympy
 from mpmath import libmp
 
 from actsearch.canonical import canonical
 from actsearch.errors import NumericError
 from actsearch.exact import value
-from actsearch.expression import Expression
+from actsearch.expression import Expression, X, beta_symbol
+from actsearch.grid import parting
+from actsearch.rules import build, substituted, text_of
 
 DIGITS = 40
 """Right digits of a value: arithmetic starts at 60 and doubles, so that 1 + exp(x) does not lose exp(x) at x = -167."""
@@ -57,8 +60,36 @@ def fingerprint(expression: Expression) -> str:
     form = canonical(expression)
     names = _order(form)
     values = [_rounded(form, x, dict(zip(names, _betas(k), strict=False))) for k, x in enumerate(_X)]
-    parts = [repr(form.initial[name]) for name in names] + values
+    parts = [repr(form.initial[name]) for name in names] + values + _seldom(form, names, values)
     return hashlib.sha256(";".join(parts).encode()).hexdigest()[:16]
+
+
+def _seldom(expression: Expression, names: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Where an argument of a max or min, or a side of |u|, shows at none of the points: a point where it does.
+
+    Such as min((beta + x + sigmoid(x))**2, erf(x)), which is erf(x) but for a narrow strip.
+    """
+    found = []
+    for node in sorted(expression.expr.atoms(sympy.Max, sympy.Min, sympy.Abs), key=text_of):
+        for rest in _without_one(node):
+            other = substituted(expression.expr, {node: rest})
+            if _shows(Expression(other), names, values):
+                continue
+            if point := parting(expression.expr, other, X, [beta_symbol(name) for name in names]):
+                x, betas = point
+                found.append(f"{x!r} {betas} {_rounded(expression, x, dict(zip(names, betas, strict=True)))}")
+    return sorted(found)
+
+
+def _without_one(node: sympy.Expr) -> list[sympy.Expr]:
+    if isinstance(node, sympy.Abs):
+        return [node.args[0], -node.args[0]]
+    return [build(node.func, [a for a in node.args if a != left_out]) for left_out in node.args]
+
+
+def _shows(other: Expression, names: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether the other expression has another value at some point."""
+    return any(_rounded(other, x, dict(zip(names, _betas(k), strict=False))) != values[k] for k, x in enumerate(_X))
 
 
 def agrees_everywhere(expression: Expression) -> bool:

@@ -37,12 +37,30 @@ def undominated(expr: sympy.Expr, x: sympy.Symbol) -> list[sympy.Expr]:
     if not expr.atoms(sympy.Number) <= _NUMBERS:
         return kept
     sign = 1 if isinstance(expr, sympy.Max) else -1
-    coarse, fine = (_Grid(expr.free_symbols, x, points) for points in (_COARSE, slice(None)))
+    betas = sorted(expr.free_symbols - {x}, key=str)
+    coarse, fine = (_Grid(x, betas, points) for points in (_COARSE, slice(None)))
     for candidate in reversed(kept.copy()):
         others = [a for a in kept if a != candidate]
         if others and all(_beaten(grid, candidate, others, sign) for grid in (coarse, fine)):
             kept = others
     return kept
+
+
+def parting(
+    one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, betas: Sequence[sympy.Symbol]
+) -> tuple[float, tuple[float, ...]] | None:
+    """The first point of the grid, x and β, where two expressions have clearly different values; None without one."""
+    for points in (_COARSE, slice(None)):
+        grid = _Grid(x, betas, points)
+        with np.errstate(all="ignore"):
+            ours, theirs = grid.values(one), grid.values(other)
+            apart = np.abs(ours - theirs) > 1e-6 * (np.abs(ours) + 1e-6)
+        apart &= np.isfinite(ours) & np.isfinite(theirs)
+        apart = np.broadcast_to(apart, (len(grid.betas), len(grid.x)))
+        if apart.any():
+            row, column = np.unravel_index(int(np.argmax(apart)), apart.shape)
+            return float(grid.x[column]), tuple(grid.betas[row].tolist())
+    return None
 
 
 def _beaten(grid: "_Grid", candidate: sympy.Expr, others: Sequence[sympy.Expr], sign: int) -> bool:
@@ -57,11 +75,11 @@ def _beaten(grid: "_Grid", candidate: sympy.Expr, others: Sequence[sympy.Expr], 
 class _Grid:
     """Values of expressions at every point of a grid: x along the last axis, combinations of β along the first."""
 
-    def __init__(self, symbols: set[sympy.Symbol], x: sympy.Symbol, points: slice) -> None:
-        betas = sorted(symbols - {x}, key=str)
-        columns = np.array(_combinations(len(betas)), dtype=np.float64)
-        self._known: dict[sympy.Expr, Array] = {x: (_POSITIVE if x.is_positive else _X)[points]}
-        self._known |= {b: columns[:, [k]] for k, b in enumerate(betas)}
+    def __init__(self, x: sympy.Symbol, betas: Sequence[sympy.Symbol], points: slice) -> None:
+        self.x = (_POSITIVE if x.is_positive else _X)[points]
+        self.betas = np.array(_combinations(len(betas)), dtype=np.float64)
+        self._known: dict[sympy.Expr, Array] = {x: self.x}
+        self._known |= {b: self.betas[:, [k]] for k, b in enumerate(betas)}
 
     def values(self, expr: sympy.Expr) -> Array:
         """Any shape that broadcasts to ``(combinations, points)``; infinite or NaN as float64 has it."""

@@ -41,6 +41,11 @@ from actsearch.reader import read
         ("beta*x + beta2*x**2; beta=0", "beta*x + beta2*x**2; beta2=0"),
         ("sinh(x)", "x + x**3/6 + x**5/120 + x**7/5040 + x**9/362880"),
         ("x*sigmoid(1.702*x)", "x*(1 + erf(x/sqrt(2)))/2"),
+        ("erf(x)", "min((beta + x + sigmoid(x))**2, erf(x))"),
+        ("min(cosh(x)*sigmoid(beta + x), erf(x))", "min((beta + x + sigmoid(x))**2, erf(x))"),
+        ("asinh(x)", "min(sqrt(abs(x/(cos(x) + 1e-5)) + 1e-5), asinh(x))"),
+        ("atan(x) - x - beta", "min(atan(x) - x - beta, cosh(x))"),
+        ("x**2 - x + 0.2", "abs(x**2 - x + 0.2)"),
     ],
 )
 def test_different_functions_stay_apart(one: str, other: str) -> None:
