@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from actsearch.activation import machine
 from actsearch.activation.eager import torch_functions
@@ -70,8 +70,9 @@ class _Rows:
 
 
 def is_possible(x: Tensor) -> bool:
-    """Whether machine code can pass over the tensor: float32 or float64 on a processor that has what it takes."""
-    return x.dtype in _DTYPES and x.device.type == "cpu" and machine.unavailable() is None
+    """Whether machine code can pass over the tensor: float32 or float64 in memory, on a processor that can."""
+    plain = type(x) in (Tensor, nn.Parameter)  # others may have no memory of their own
+    return plain and x.dtype in _DTYPES and x.device.type == "cpu" and machine.unavailable() is None
 
 
 def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int) -> Tensor:
@@ -84,6 +85,7 @@ def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, c
         gain: multiplies the function.
         channel_dim: x's dimension of the channels.
     """
+    _check(betas, x, channel_dim)
     x, rows = _rows(program, x, channel_dim)
     y = torch.empty_like(x)
     coefficients = rows.spread(_coefficients(program, betas, x))
@@ -104,6 +106,7 @@ def backward(
     program: Program, x: Tensor, betas: Sequence[Tensor], grad: Tensor, gain: float, channel_dim: int
 ) -> tuple[Tensor, list[Tensor]]:
     """The gradients by x and by each β, ``(channels,)``, for the gradient `grad` by the output, of x's shape."""
+    _check(betas, x, channel_dim)
     x, rows = _rows(program, x, channel_dim)
     grad = grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
     slope = torch.empty_like(x)
@@ -159,6 +162,12 @@ def _side_by_side(part: Callable[[_Span, int], None], spans: Sequence[_Span]) ->
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads of this process: a fork inherits the object and none of its threads."""
     return ThreadPoolExecutor(threads, thread_name_prefix="actsearch")
+
+
+def _check(betas: Sequence[Tensor], x: Tensor, channel_dim: int) -> None:
+    """The loop reads addresses: β of another length would be somebody else's memory."""
+    if any(beta.shape != (x.shape[channel_dim],) or beta.device != x.device for beta in betas):
+        raise ValueError(f"β of shapes {[tuple(b.shape) for b in betas]} for x of shape {tuple(x.shape)}")
 
 
 def _rows(program: Program, x: Tensor, channel_dim: int) -> tuple[Tensor, _Rows]:

@@ -11,6 +11,7 @@ from torch.nn.parameter import Parameter, UninitializedParameter
 
 from actsearch.activation.backends import BACKENDS, check_backend, fastest
 from actsearch.activation.eager import evaluate, torch_function
+from actsearch.errors import ConfigError
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
@@ -52,7 +53,7 @@ class Activation(LazyModuleMixin, nn.Module):
             formula: a formula, an expression, or its text.
             gain: multiplies the function; the children's unit gain, or 1.
             channel_dim: where the channels are, 1 for ``(batch, channels, height, width)``, -1 for channels last.
-            channels: β's length; None: taken from the first input.
+            channels: β's length, 1 for one β that serves all channels; None: taken from the first input.
             backend: eager, symbolic, native or compile; auto takes the fastest by a short measurement at the first
                 input, kept for the machine. All compute the same function and round differently.
 
@@ -97,12 +98,34 @@ class Activation(LazyModuleMixin, nn.Module):
         return dict(self._betas())
 
     def forward(self, x: Tensor) -> Tensor:
-        """gain · f(x), of x's shape and dtype."""
-        betas = [beta for _, beta in self._betas()]
+        """gain · f(x), of x's shape and dtype.
+
+        Raises:
+            ConfigError: an x without floating point, without the channel dimension, on another device than β, or of
+                another number of channels than β (one β may serve them all).
+        """
+        betas = self._fitting(x)
         if torch.compiler.is_compiling():  # a compiler fuses torch operations itself
             return evaluate(self._function, x, betas, self.gain, self.channel_dim)
         backend = fastest(self.expression, x) if self.backend == "auto" else self.backend
         return BACKENDS[backend](self.expression, x, betas, self.gain, self.channel_dim)
+
+    def _fitting(self, x: Tensor) -> list[Tensor]:
+        """β, one for each of x's channels."""
+        if not x.is_floating_point():
+            raise ConfigError(f"an activation takes floating-point input, got {x.dtype}")
+        if self.expression.initial and not -x.ndim <= self.channel_dim < x.ndim:
+            raise ConfigError(f"channel_dim = {self.channel_dim}: the input has the shape {tuple(x.shape)}")
+        fitting: list[Tensor] = []
+        for name, beta in self._betas():
+            channels = x.shape[self.channel_dim]
+            if beta.device != x.device:
+                raise ConfigError(f"{name} is on {beta.device}, the input on {x.device}: move one to the other")
+            if len(beta) not in (1, channels):
+                where = f"dimension {self.channel_dim} of an input of shape {tuple(x.shape)}"
+                raise ConfigError(f"{name} has {len(beta)} channels, {where} has {channels}")
+            fitting.append(beta if len(beta) == channels else beta.expand(channels))
+        return fitting
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_function"}  # which no pickle can hold

@@ -313,3 +313,27 @@ def test_per_sample_gradients_by_vmap() -> None:
     x.requires_grad_()
     (expected,) = torch.autograd.grad(torch.stack([module(row).sum() for row in x]).sum(), x)
     torch.testing.assert_close(single, expected)
+
+
+@pytest.mark.parametrize("backend", ["eager", "symbolic", "auto"])
+def test_one_beta_may_serve_all_channels(backend: str) -> None:
+    x = torch.randn(3, 5, 2, 2, generator=torch.Generator().manual_seed(0))
+    shared, own = (Activation("x*sigmoid(beta*x)", channels=n, backend=backend) for n in (1, 5))
+    value, slope, total = slopes(shared, x, torch.ones_like(x))
+    expected = slopes(own, x, torch.ones_like(x))
+    torch.testing.assert_close([value, slope, total], [*expected[:2], expected[2].sum().view(1)])
+
+
+@pytest.mark.parametrize("backend", ["eager", "symbolic", "auto"])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(2, 4), r"beta has 3 channels, dimension 1 of an input of shape \(2, 4\) has 4"),
+        (torch.zeros(3), r"channel_dim = 1: the input has the shape \(3,\)"),
+        (torch.zeros(2, 3, dtype=torch.int64), "floating-point input, got torch.int64"),
+        (torch.zeros(2, 3, device="meta"), "beta is on cpu, the input on meta"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_named(x: Tensor, message: str, backend: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Activation("x*sigmoid(beta*x)", channels=3, backend=backend)(x)
