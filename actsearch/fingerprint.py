@@ -41,10 +41,11 @@ MAX_ORDERS = 24
 """At most so many numberings of β that tie are compared."""
 
 _X = (
-    0.3671, -0.6127, 1.2894, -1.8361, 2.7193, -3.3127, 0.0431, -0.0577, 5.7319, -8.9137, 17.317, -28.871,
+    1.6643, -2.1931, 2.2477, 0.8719, -1.2203, 3.6131, 0.3671, -0.6127, 1.2894, -1.8361, 2.7193, -3.3127,
+    0.0431, -0.0577, 5.7319, -8.9137, 17.317, -28.871,
     3.1e-6, -3.3e-6, 131.57, -167.31, 1.3e6, -1.2e6,
 )  # fmt: skip
-_BETA = (1.3717, -0.7313, 0.4139, 2.2371, -1.6173, 0.8291, 7.1393, -0.2719, 31.173, -5.4191, 1.1213)
+_BETA = (1.3717, -0.7313, 0.4139, 2.2371, -1.6173, 0.8291, 7.1393, -0.2719, 31.173, -5.4191, 1.1213, 0.0913, -0.1319)
 """Generic points: small, moderate and large, and between -eps and eps. β move on by one from point to point."""
 
 
@@ -100,7 +101,7 @@ def agrees_everywhere(expression: Expression) -> bool:
 
 
 def _betas(point: int) -> tuple[float, ...]:
-    """One generic value for each β at a point; those beyond the eleventh start over, moved a little."""
+    """One generic value for each β at a point; those beyond the thirteenth start over, moved a little."""
     turned = _BETA[point % len(_BETA) :] + _BETA[: point % len(_BETA)]
     return tuple(b + 0.0137 * turn for turn in range(9) for b in turned)
 

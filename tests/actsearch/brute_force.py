@@ -113,10 +113,25 @@ def look_alike(one: Expression, other: Expression) -> bool:
 
 def same(one: Expression, other: Expression) -> bool:
     """Whether the two are one function: some order of β makes them agree to 20 digits at many points."""
+    one, other = _without_idle(one), _without_idle(other)
     if sorted(one.initial.values()) != sorted(other.initial.values()):
         return False
     ours = orders(one)[0]
     return any(all(_agree(one, ours, other, order, *point) for point in _PAIRS) for order in orders(other))
+
+
+@lru_cache(maxsize=512)
+def _without_idle(expression: Expression) -> Expression:
+    """The function with 1 for each β that changes no value, as in beta*x + (1 - beta)*x."""
+    for name in expression.initial:
+        names = tuple(expression.initial)
+        moved = [(x, tuple(b + (names[i : i + 1] == (name,)) for i, b in enumerate(column))) for x, column in _PAIRS]
+        pairs = zip(
+            (_exact(expression, names, *p) for p in _PAIRS), (_exact(expression, names, *p) for p in moved), strict=True
+        )
+        if all(a is None or b is None or abs(a - b) <= mpmath.mpf(10) ** -20 * abs(a) for a, b in pairs):
+            return _without_idle(Expression(expression.expr.subs(beta_symbol(name), 1), expression.initial))
+    return expression
 
 
 def _agree(
