@@ -97,25 +97,36 @@ def _bound(name: str, expression: Expression, betas: Sequence[Tensor]) -> Callab
 
 @cache
 def _measured() -> dict[str, Backend]:
-    """What was measured on this machine before; empty where the file is missing or says something else."""
-    try:
-        document = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    rows = document.get(_machine()) if isinstance(document, dict) else None
-    return {k: v for k, v in rows.items() if v in BACKENDS} if isinstance(rows, dict) else {}
+    """What was measured on this machine before."""
+    return _document().get(_machine(), {})
 
 
 def _store(known: Mapping[str, Backend]) -> None:
-    """Writes the file anew; a folder that cannot be written costs a measurement a process, no more."""
+    """Adds to the file what was measured; a folder that cannot be written costs a measurement a process, no more."""
     path = _file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({_machine(): dict(known)}, indent=1, ensure_ascii=False), encoding="utf-8")
+        document = {**_document(), _machine(): {**_document().get(_machine(), {}), **known}}
+        new.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
         new.replace(path)
     except OSError:
         return
+
+
+def _document() -> dict[str, dict[str, Backend]]:
+    """What the file says, by machine; nothing where it is missing or says something else."""
+    try:
+        document = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    return {
+        machine: {key: name for key, name in rows.items() if name in ("eager", "symbolic")}
+        for machine, rows in document.items()
+        if isinstance(rows, dict)
+    }
 
 
 def _file() -> Path:

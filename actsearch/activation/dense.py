@@ -71,7 +71,7 @@ class _Rows:
 
 def is_possible(x: Tensor) -> bool:
     """Whether machine code can pass over the tensor: float32 or float64 in memory, on a processor that can."""
-    plain = type(x) in (Tensor, nn.Parameter)  # others may have no memory of their own
+    plain = type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided  # others may have no memory of their own
     return plain and x.dtype in _DTYPES and x.device.type == "cpu" and machine.unavailable() is None
 
 
@@ -107,6 +107,8 @@ def backward(
 ) -> tuple[Tensor, list[Tensor]]:
     """The gradients by x and by each β, ``(channels,)``, for the gradient `grad` by the output, of x's shape."""
     _check(betas, x, channel_dim)
+    if grad.shape != x.shape:
+        raise ValueError(f"a gradient of shape {tuple(grad.shape)} for x of shape {tuple(x.shape)}")
     x, rows = _rows(program, x, channel_dim)
     grad = grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
     slope = torch.empty_like(x)
@@ -143,7 +145,7 @@ def _spans(rows: _Rows, threads: int) -> tuple[_Span, ...]:
     """The rows shared out among threads, whole periods each; one span where threads are not worth it."""
     if threads == 1 or rows.rows * rows.length < _WORTH_A_THREAD:
         return (_Span(0, rows.rows, rows.length),)
-    if rows.rows == 1:  # no coefficient: any place is as good
+    if rows.layout == "rows" and rows.rows == 1:  # one coefficient for all, or none: any place is as good
         step = -(-rows.length // threads)
         return tuple(_Span(k, 1, min(step, rows.length - k)) for k in range(0, rows.length, step))
     period = rows.period * rows.pieces
@@ -165,7 +167,7 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def _check(betas: Sequence[Tensor], x: Tensor, channel_dim: int) -> None:
-    """The loop reads addresses: β of another length would be somebody else's memory."""
+    """The loop reads addresses: β of another length, put in between forward and backward, is somebody else's memory."""
     if any(beta.shape != (x.shape[channel_dim],) or beta.device != x.device for beta in betas):
         raise ValueError(f"β of shapes {[tuple(b.shape) for b in betas]} for x of shape {tuple(x.shape)}")
 

@@ -31,7 +31,7 @@ _CALLS = MappingProxyType({
     "exp": "torch.exp",
     "log": "torch.log",
     "sigmoid": "kernels.sigmoid",
-    "sign": "torch.sign",
+    "sign": "kernels.sign",
     "sin": "torch.sin",
     "sinc": "kernels.sinc",
     "sinc_slope": "kernels.sinc_slope",
@@ -106,11 +106,17 @@ def torch_function(expression: Expression) -> Callable[..., Tensor | float]:
     return activation
 
 
+def _is_constant_part(expr: sympy.Basic) -> bool:
+    """Such as cosh(1/2): were it a shared subexpression, a function of it would get a number for a tensor."""
+    return bool(expr.args) and isinstance(expr, sympy.Expr) and bool(expr.is_number)
+
+
 @lru_cache(maxsize=1024)
 def torch_functions(
     exprs: tuple[sympy.Expr, ...], arguments: tuple[str, ...]
 ) -> Callable[..., Sequence[Tensor | float]]:
     """Several expressions of the arguments as one function, with their shared subexpressions computed once."""
+    exprs = tuple(expr.replace(_is_constant_part, lambda part: part.evalf(30)) for expr in exprs)
     shared, results = sympy.cse(exprs, symbols=sympy.numbered_symbols("s", real=True))
     printer = TorchPrinter({"fully_qualified_modules": False})
     lines = [f"def functions({', '.join(arguments)}):"]
@@ -139,8 +145,7 @@ def evaluate(
     function: Callable[..., Tensor | float], x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int
 ) -> Tensor:
     """The same for a function made before: all that a compiler has to trace, who cannot look into sympy."""
-    shape = [1] * x.ndim
-    shape[channel_dim] = -1
+    shape = [-1 if d == channel_dim % x.ndim else 1 for d in range(x.ndim)]
     value = function(x, *(beta.to(x.dtype).view(shape) for beta in betas))
     if not isinstance(value, Tensor):
         return torch.full_like(x, gain * value)

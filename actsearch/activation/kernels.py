@@ -14,35 +14,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Function = Callable[[Tensor], Tensor]
+
 
 class _Elementwise(torch.autograd.Function):
-    """f(x) with the derivative given: keeps x alone for the backward pass."""
+    """f(x) with the derivative given: keeps x alone for the backward pass.
+
+    The derivative comes twice: `slope` may work in place, `smooth` is what autograd follows for a second derivative.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(x: Tensor, function: Function, slope: Function, smooth: Function) -> Tensor:
         return function(x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, _, ctx.derivative = inputs
+        x, _, ctx.slope, ctx.smooth = inputs
         ctx.save_for_backward(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (x,) = ctx.saved_tensors
-        return grad * ctx.derivative(x), None, None
+        slope = ctx.smooth(x) if torch.is_grad_enabled() else ctx.slope(x)
+        return grad * slope, None, None, None
 
 
-def _elementwise(x: Tensor, function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Tensor:
-    result: Tensor = _Elementwise.apply(x, function, derivative)
+def _elementwise(x: Tensor, function: Function, slope: Function, smooth: Function) -> Tensor:
+    result: Tensor = _Elementwise.apply(x, function, slope, smooth)
     return result
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """1/(1 + exp(-x)), any shape; its derivative σ(x)·σ(-x) keeps its digits where torch's own σ·(1 - σ) is 0."""
-    return _elementwise(x, torch.sigmoid, _sigmoid_slope)
+    return _elementwise(x, torch.sigmoid, _sigmoid_slope, lambda x: sigmoid(x) * sigmoid(-x))
 
 
 def _sigmoid_slope(x: Tensor) -> Tensor:
@@ -52,22 +58,22 @@ def _sigmoid_slope(x: Tensor) -> Tensor:
 
 def softplus(x: Tensor) -> Tensor:
     """log(1 + exp(x)), any shape, without overflow."""
-    return _elementwise(x, lambda x: torch.relu(x) + _log1p(torch.exp(-x.abs())), torch.sigmoid)
+    return _elementwise(x, lambda x: torch.relu(x) + _log1p(torch.exp(-x.abs())), torch.sigmoid, sigmoid)
 
 
 def sinh(x: Tensor) -> Tensor:
     """The hyperbolic sine, any shape."""
-    return _elementwise(x, _sinh, _cosh)
+    return _elementwise(x, _sinh, _cosh, cosh)
 
 
 def cosh(x: Tensor) -> Tensor:
     """The hyperbolic cosine, any shape."""
-    return _elementwise(x, _cosh, _sinh)
+    return _elementwise(x, _cosh, _sinh, sinh)
 
 
 def asinh(x: Tensor) -> Tensor:
     """The inverse hyperbolic sine, any shape."""
-    return _elementwise(x, _asinh, _asinh_slope)
+    return _elementwise(x, _asinh, _asinh_slope, lambda x: torch.rsqrt(x * x + 1))
 
 
 def _log1p(v: Tensor) -> Tensor:
@@ -116,9 +122,14 @@ def _asinh_slope(x: Tensor) -> Tensor:
     return near.mul_(near).add_(1).rsqrt_().mul_(large).div_(a.clamp_(min=large))
 
 
+def sign(x: Tensor) -> Tensor:
+    """-1, 0 or 1, and NaN where x is: torch's own says 0 there."""
+    return torch.where(x == x, torch.sign(x), x)
+
+
 def step(x: Tensor) -> Tensor:
     """Heaviside's step, 1/2 at 0, with gradient 0 everywhere."""
-    return (torch.sign(x) + 1) / 2
+    return (sign(x) + 1) / 2
 
 
 def maximum(a: Tensor, b: Tensor | float) -> Tensor:
@@ -160,7 +171,24 @@ class _Extremum(torch.autograd.Function):
 
 def sinc(x: Tensor) -> Tensor:
     """sin(x)/x, 1 at 0, with an exact derivative near 0, where autograd's cos(x)/x - sin(x)/x² cancels."""
-    return _elementwise(x, _sinc, sinc_slope)
+    return _elementwise(x, _sinc, _sinc_slope, sinc_slope)
+
+
+def sinc_slope(x: Tensor) -> Tensor:
+    """The derivative of sin(x)/x, 0 at 0, any shape."""
+    return _elementwise(x, _sinc_slope, _sinc_curvature, _sinc_curvature)
+
+
+def _sinc_curvature(x: Tensor) -> Tensor:
+    """The second derivative of sin(x)/x: -sinc(x) - 2·sinc′(x)/x, and below |x| = 1/2 its Taylor series."""
+    a = x.abs()
+    near, far = a.clamp(max=_NEAR), a.clamp(min=_NEAR)
+    square = near * near
+    series = torch.zeros_like(square)
+    for k in range(8, 0, -1):  # Σ (-1)ᵏ·2k·(2k - 1)·x²ᵏ⁻²/(2k + 1)!
+        series = series * square + (-1) ** k * 2 * k * (2 * k - 1) / math.factorial(2 * k + 1)
+    slope = (torch.cos(far) - torch.sin(far) / far) / far
+    return _beyond(_NEAR, a, near=series, far=-torch.sin(far) / far - 2 * slope / far)
 
 
 def _sinc(x: Tensor) -> Tensor:
@@ -172,8 +200,7 @@ _NEAR = 0.5
 """Below it the derivative of sinc is its Taylor series, exact to float64 with six terms."""
 
 
-def sinc_slope(x: Tensor) -> Tensor:
-    """The derivative of sin(x)/x, 0 at 0, any shape."""
+def _sinc_slope(x: Tensor) -> Tensor:
     a = x.abs()
     near, far = a.clamp(max=_NEAR), a.clamp(min=_NEAR)
     square = near * near

@@ -1,7 +1,7 @@
 """A program as machine code that passes over memory once: forward reads x and writes f(x), backward reads x and the
 gradient and writes the gradients by x and β, with nothing in between stored.
 
-For x86 with AVX2, Linux with glibc 2.35 or newer, and llvmlite; `is_available` says whether they are here.
+For x86 with AVX2, Linux with glibc 2.35 or newer, and llvmlite; `unavailable` says what is missing.
 """
 
 import ctypes

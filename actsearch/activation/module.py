@@ -84,10 +84,10 @@ class Activation(LazyModuleMixin, nn.Module):
             self._start(x.shape[self.channel_dim])
 
     def _start(self, channels: int) -> None:
-        for name, parameter in self._betas():
-            if isinstance(parameter, UninitializedParameter):
-                parameter.materialize((channels,), dtype=torch.float32)
-            with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
+            for name, parameter in self._betas():
+                if isinstance(parameter, UninitializedParameter):
+                    parameter.materialize((channels,), dtype=torch.float32)
                 parameter.fill_(self.expression.initial[name])
 
     def _betas(self) -> Sequence[tuple[str, Parameter]]:

@@ -52,20 +52,27 @@ class DryRun:
     Attributes:
         calls: each place's calls, in order.
         functional: activations called as functions: path of the calling module to the operations' names.
+        in_place: the places that overwrite their input.
         output: what the model returned.
     """
 
     calls: dict[Place, list[Call]]
     functional: dict[str, set[str]] = field(default_factory=dict)
+    in_place: set[Place] = field(default_factory=set)
     output: Any = None
 
 
 class StandIn(nn.Module):
     """Stands at a place during a dry run and calls what is held there."""
 
-    def __init__(self, place: Place, note: Callable[[Place, Tensor], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        note: Callable[[Place, Tensor], None] = lambda place, x: None,
+        note_in_place: Callable[[Place], None] = lambda place: None,
+    ) -> None:
         super().__init__()
-        self._inside = (place.held, note, place)  # in a tuple, so that it is no child: paths stay as they are
+        self._inside = (place.held, note, note_in_place, place)  # in a tuple, so that it is no child: paths stay as they are
         self.train(getattr(place.held, "training", False))
 
     def __getattr__(self, name: str) -> Any:
@@ -76,14 +83,23 @@ class StandIn(nn.Module):
             return getattr(self.__dict__["_inside"][0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        held, note, place = self._inside
+        held, note, note_in_place, place = self._inside
         x = next(iter(args or kwargs.values()), None)
         if isinstance(x, Tensor):
             note(place, x)
         result = held(*args, **kwargs)
         if not (isinstance(x, Tensor) and isinstance(result, Tensor) and result.shape == x.shape):
             raise SwapError(f"{place.path} ({place.kind}) is no elementwise function of one tensor; skip it")
+        if result is x:
+            note_in_place(place)
         return result
+
+
+class CopyingStandIn(StandIn):
+    """Calls what is held on a copy, as an activation that is not in place would."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*_copied(args), **_copied(kwargs))
 
 
 @contextmanager
@@ -114,7 +130,8 @@ def dry_run(model: nn.Module, places: Sequence[Place], example_input: Any) -> Dr
             Call(caller.module, caller.serial, above.serial, tuple(x.shape), axes.axis(x), x.device, caller.absent())
         )
 
-    with evaluating(model), standing_in(places, lambda place: StandIn(place, note)), stack.following(), axes:
+    stand_ins = standing_in(places, lambda place: StandIn(place, note, run.in_place.add))
+    with evaluating(model), stand_ins, stack.following(), axes:
         run.output = call(model, example_input)
     return run
 
