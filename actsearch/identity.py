@@ -78,8 +78,8 @@ def _root_mean_square(expression: Expression, points: int) -> float:
 
 _KNOWN = MappingProxyType({
     "identity": "x",
+    "negative identity": "-x",
     "ReLU": "max(x, 0)",
-    "leaky ReLU": "max(x, x/100)",
     "PReLU": "max(x, 0) + beta*min(x, 0)",
     "max(x, βx)": "max(x, beta*x)",
     "ReLU6": "min(max(x, 0), 6)",
@@ -91,10 +91,13 @@ _KNOWN = MappingProxyType({
     "Swish": "x*sigmoid(beta*x)",
     "GELU (sigmoid form)": "x*sigmoid(1.702*x)",
     "GELU": "x*(1 + erf(x/sqrt(2)))/2",
+    "GELU (tanh form)": "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
     "Mish": "x*tanh(softplus(x))",
     "hard swish": "x*min(max(x + 3, 0), 6)/6",
     "ELU": "max(x, 0) + min(exp(x) - 1, 0)",
+    "SELU": "1.0507009873554805*(max(x, 0) + 1.6732632423543773*min(exp(x) - 1, 0))",
     "softplus": "softplus(x)",
+    "softplus with β": "softplus(beta*x)/beta",
     "log-sigmoid": "-softplus(-x)",
     "sigmoid": "sigmoid(x)",
     "hard sigmoid": "min(max(x + 3, 0), 6)/6",
@@ -102,6 +105,12 @@ _KNOWN = MappingProxyType({
     "hard tanh": "min(max(x, -1), 1)",
     "tanhshrink": "x - tanh(x)",
     "softsign": "x/(1 + abs(x))",
+    "ISRU": "x/sqrt(1 + x**2)",
+    "arctan": "atan(x)",
+    "asinh": "asinh(x)",
+    "sign": "sign(x)",
+    "step": "step(x)",
+    "exponential": "exp(x)",
     "error function": "erf(x)",
     "Gaussian": "exp(-x**2)",
     "sine": "sin(x)",
@@ -131,9 +140,19 @@ def _names() -> Mapping[str, str]:
 
 def names(expression: Expression) -> tuple[str, ...]:
     """Well-known names of the function, found in any spelling, most specific first; empty for one that has none."""
-    name = _names().get(_whatever_initial(expression))
+    name = _names().get(_whatever_initial(expression)) or ("leaky ReLU" if _is_leaky_relu(expression) else None)
     family = is_swish_family(expression) and name not in ("SiLU", "Swish")
     return (*([name] if name else []), *(["Swish family"] if family else []))
+
+
+def _is_leaky_relu(expression: Expression) -> bool:
+    """Whether it is max(x, s·x) with a rational s between 0 and 1."""
+    expr = canonical(expression).expr
+    if expr.free_symbols != {X} or expr.atoms(sympy.Function) != expr.atoms(sympy.Abs):
+        return False
+    slope = -expr.subs(X, -1)
+    is_leak = slope.is_Rational and 0 < slope < 1
+    return bool(is_leak) and fingerprint(expression) == fingerprint(Expression(sympy.Max(X, slope * X)))
 
 
 def is_swish_family(expression: Expression) -> bool:

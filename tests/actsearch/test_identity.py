@@ -100,6 +100,14 @@ def test_a_function_that_no_arithmetic_holds_still_has_a_fingerprint() -> None:
         ("x/(abs(x) + 1)", "softsign"), ("min(max(0, x), 6)", "ReLU6"), ("max(x, 0)*abs(x)", "squared ReLU"),
         ("log(sigmoid(x))", "log-sigmoid"), ("2*sigmoid(2*x) - 1", "tanh"), ("max(x, -x)", "absolute value"),
         ("x*min(max(x + 3, 0), 6)/6", "hard swish"), ("x*sinc(x)", "sine"),
+        ("1.0507009873554804935*max(x, 0) + 1.0507009873554804935*1.6732632423543772848*(exp(min(x, 0)) - 1)", "SELU"),
+        ("-x", "negative identity"), ("1/exp(-x)", "exponential"), ("atan(x)", "arctan"), ("asinh(x)", "asinh"),
+        ("sign(x)", "sign"), ("step(x)", "step"), ("log(1 + exp(beta*x))/beta", "softplus with β"),
+        ("x*(1 + x**2)**-0.5", "ISRU"),
+        ("0.5*x*(1 + tanh(0.7978845608028654*(x + 0.044715*x**3)))", "GELU (tanh form)"),
+        ("x*sigmoid(2*sqrt(2/pi)*(x + 0.044715*x**3))", "GELU (tanh form)"),
+        ("max(x, 0.2*x)", "leaky ReLU"), ("max(x, 0) + 0.3*min(x, 0)", "leaky ReLU"), ("0.6*x + 0.4*abs(x)", "leaky ReLU"),
+        ("max(x, 2*x)", ""), ("max(x, -x/2)", ""), ("max(x, x/2, 3)", ""), ("1/max(x, x/2)", ""),
     ],
 )  # fmt: skip
 def test_names(text: str, name: str) -> None:
