@@ -96,8 +96,10 @@ class Expression:
     @cached_property
     def _numpy(self) -> Callable[..., Any]:
         symbols = [X, *(beta_symbol(name) for name in self.initial)]
+        # sympy's numpy code for a step decides its side case by case of what is inside, and overflows on the way
+        expr = self.expr.replace(sympy.Heaviside, lambda u, *_: (sympy.sign(u) + 1) / 2)
         function: Callable[..., Any] = sympy.lambdify(
-            symbols, self.expr, modules=[_NUMPY, "numpy"], printer=_PRINTER, cse=True
+            symbols, expr, modules=[_NUMPY, "numpy"], printer=_PRINTER, cse=True
         )
         return function
 
