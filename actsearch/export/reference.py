@@ -33,7 +33,7 @@ def gradient_rows(function: ExportedFunction) -> list[tuple[float, ...]]:
     """Rows of x, each β, gain · f, its derivative by x and by each β; at kinks as `actsearch.derivative` says.
 
     Raises:
-        ExpressionError: float64 holds no row.
+        ExpressionError: no point is left.
     """
     expression = function.expression
     return _rows(function, [expression, *(expression.derivative(name) for name in ("x", *function.betas))])
@@ -49,14 +49,15 @@ def _rows(function: ExportedFunction, expressions: Sequence[Expression]) -> list
             rows.append((x, *betas.values(), *numbers))
     if not rows:
         raise ExpressionError(
-            f"{function.text[:60]!r} has no finite value and slope that float64 holds at any of {len(POINTS)} points "
-            f"from {POINTS[0]:g} to {POINTS[-1]:g}; nothing to export"
+            f"{function.text[:60]!r} cannot be checked, so is not exported: at none of {len(POINTS)} points from "
+            f"{POINTS[0]:g} to {POINTS[-1]:g} are its value and slopes at most {_LARGEST:.0e} and right to ten digits "
+            "when computed in float64"
         )
     return rows
 
 
 def _numbers(gain: float, expressions: Sequence[Expression], x: float, betas: dict[str, float]) -> list[float] | None:
-    """Each expression times the gain; None where float64 does not hold one of them."""
+    """Each expression times the gain; None where one is too large or float64 misses it."""
     numbers = []
     for expression, exact in zip(expressions, values(expressions, x, betas), strict=True):
         if isinstance(exact, NumericError) or abs(exact) > _LARGEST:
