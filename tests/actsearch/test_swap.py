@@ -441,6 +441,52 @@ def test_a_refusal_is_one_line_and_leaves_the_model(
     assert state() == before
 
 
+class Overwriting(nn.Module):
+    """Drops what its activation returns, but not the first's."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.first, self.c, self.act = nn.ReLU(inplace=True), nn.Conv2d(3, 4, 1), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.c(self.first(x))
+        self.act(h)
+        return h
+
+
+class Skipping(Overwriting):
+    """Adds its input, which the activation has overwritten."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.c(self.first(x))
+        return h + self.act(h)
+
+
+class Branching(Overwriting):
+    """Overwrites one input twice, which a module that does not overwrite does as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(self.first(x)) + self.c(self.act(x))
+
+
+@pytest.mark.parametrize("kind", [Overwriting, Skipping])
+@pytest.mark.parametrize("act", [nn.ReLU(inplace=True), nn.SiLU(inplace=True), nn.Hardtanh(inplace=True)])
+def test_a_forward_that_relies_on_overwriting_is_refused(kind: type[Overwriting], act: nn.Module) -> None:
+    torch.manual_seed(0)
+    model, x = kind(act), 9 * images(4)
+    before = model(x.clone())
+    with pytest.raises(SwapError, match=r"^the forward relies on act \(\w+\) overwriting the input, .*skip it$"):
+        swap(model, SWISH, x, channel_dims={"first": 1})
+    assert model.act is act
+    assert torch.equal(model(x.clone()), before)
+    assert list(swap(model, SWISH, x, skip="act", channel_dims={"first": 1})) == ["first"]
+
+
+def test_overwriting_that_nothing_relies_on_is_swapped() -> None:
+    model = Branching(nn.ReLU(inplace=True))
+    assert list(swap(model, SWISH, images(4), channel_dims={"*": 1})) == ["first", "act"]
+
+
 def test_the_dry_run_leaves_no_trace() -> None:
     model = nn.Sequential(
         nn.ReLU(inplace=True), nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Dropout()

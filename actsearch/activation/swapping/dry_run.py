@@ -72,7 +72,8 @@ class StandIn(nn.Module):
         note_in_place: Callable[[Place], None] = lambda place: None,
     ) -> None:
         super().__init__()
-        self._inside = (place.held, note, note_in_place, place)  # in a tuple, so that it is no child: paths stay as they are
+        # in a tuple, so that it is no child: paths stay as they are
+        self._inside = (place.held, note, note_in_place, place)
         self.train(getattr(place.held, "training", False))
 
     def __getattr__(self, name: str) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from actsearch.activation.swapping.dry_run import DryRun, StandIn, dry_run, standing_in
+from actsearch.activation.swapping.dry_run import CopyingStandIn, DryRun, StandIn, call, dry_run, standing_in
 from actsearch.activation.swapping.places import Place
 from actsearch.activation.swapping.retracing import split
 from actsearch.errors import SwapError
@@ -29,9 +29,11 @@ def separated(
         undo: gets what takes the new forwards back.
 
     Raises:
-        SwapError: the model fails on the example, or a shared activation cannot be split.
+        SwapError: the model fails on the example, it needs an activation to overwrite its input, or a shared
+            activation cannot be split.
     """
     run = dry_run(model, places, example_input)
+    _refuse_overwriting(model, places, run, example_input)
     paths = {module: path for path, module in model.named_modules()}
     _refuse_several_callers(run, paths)
     shared = {place: count for place in places if (count := _uses(run, place)) > 1}
@@ -42,7 +44,7 @@ def separated(
     for caller in dict.fromkeys(callers.values()):
         uses = {place: count for place, count in shared.items() if callers[place] is caller}
         absent = frozenset.intersection(*(call.absent for place in uses for call in run.calls[place]))
-        with standing_in(places, lambda place: StandIn(place, lambda *_: None)):
+        with standing_in(places, StandIn):
             new, undo_split = split(caller, uses, absent, paths.get(caller, ""))
         undo.callback(undo_split)
         added |= new
@@ -63,12 +65,30 @@ def _uses(run: DryRun, place: Place) -> int:
     return max(Counter(call.serial for call in run.calls[place]).values(), default=0)
 
 
+def _refuse_overwriting(model: nn.Module, places: Sequence[Place], run: DryRun, example_input: Any) -> None:
+    """Refuses `self.act(h); return h`: after the swap, which overwrites nothing, h would pass unchanged."""
+
+    def differs(copying: Sequence[Place]) -> bool:
+        with standing_in(copying, CopyingStandIn):
+            return not _same(run.output, call(model, example_input))
+
+    in_place = [place for place in places if place in run.in_place]
+    if in_place and differs(in_place):
+        relied_on = [place for place in in_place if differs([place])] or in_place
+        named = ", ".join(f"{place.path} ({place.kind})" for place in relied_on[:4])
+        more = f" and {len(relied_on) - 4} places more" if len(relied_on) > 4 else ""
+        raise SwapError(
+            f"the forward relies on {named}{more} overwriting the input, which the new activation does not: "
+            "use what the call returns (h = self.act(h)), or skip it"
+        )
+
+
 def _refuse_several_callers(run: DryRun, paths: Mapping[nn.Module, str]) -> None:
     for place, calls in run.calls.items():
         names = [_name(m, paths) for m in dict.fromkeys(call.caller for call in calls)]
         if len(names) > 1:
             raise SwapError(f"{place.path} is called by {' and '.join(names)}; {_REMEDY}")
-        for caller in {call.caller for call in calls if not list(call.caller.parameters())}:
+        for caller in {use.caller for use in calls if not list(use.caller.parameters())}:
             # one call of the caller's caller in which it runs more than once
             serials = Counter(above for above, _ in {(call.above, call.serial) for call in calls})
             if max(serials.values()) > 1:
@@ -90,9 +110,13 @@ def _alike(before: DryRun, after: DryRun) -> bool:
 
     A forward that asks what kind its input is, say, is traced into another function.
     """
-    pairs = zip(tree_leaves(before.output), tree_leaves(after.output), strict=False)
+    return _same(before.output, after.output) and all(_uses(after, place) == 1 for place in after.calls)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two outputs hold the same tensors, up to rounding."""
+    pairs = zip(tree_leaves(one), tree_leaves(other), strict=False)
     tensors = [(a, b) for a, b in pairs if isinstance(a, Tensor)]
-    same = all(
+    return all(
         a.shape == b.shape and (a.is_meta or torch.allclose(a, b, 1e-3, 1e-5, equal_nan=True)) for a, b in tensors
     )
-    return same and all(_uses(after, place) == 1 for place in after.calls)

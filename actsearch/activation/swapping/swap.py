@@ -44,7 +44,7 @@ def swap(
     in a forward) cannot be replaced: a warning lists such calls.
 
     Args:
-        model: any `nn.Module`, in either mode; up to three dry runs pass through it, in eval mode without gradient.
+        model: any `nn.Module`, in either mode; a few dry runs pass through it, in eval mode without gradient.
         expression: a formula, an expression, or its text, such as ``x*sigmoid(beta*x)``.
         example_input: a batch as the model takes it, any size, on its device; a tuple of several arguments, or a dict
             of named ones.
@@ -61,8 +61,8 @@ def swap(
 
     Raises:
         SwapError: nothing to replace, a pattern that matches nothing, a forward that fails on the example, a place
-            that the example never reaches, an axis that cannot be told, a shared module that cannot be split. The
-            model is then as it was.
+            that the example never reaches, an axis that cannot be told, a shared module that cannot be split, a forward
+            that relies on an activation overwriting its input. The model is then as it was.
         ExpressionError: a text that is no expression.
         ConfigError: a backend that is not there, or has no form of the function.
     """
