@@ -114,6 +114,8 @@ def parse(text: str) -> ast.expr:
     if not text.isascii():
         odd = next(c for c in text if not c.isascii())
         raise ExpressionError(f"an expression is plain ASCII, got {odd!r}; write beta, sigmoid, * and **")
+    if "#" in text:
+        raise ExpressionError(f"{_short(text)!r} holds '#': an expression has no comments")
     try:
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # Python's advice on 1(x) and the like
             tree = ast.parse(text, mode="eval").body
@@ -159,7 +161,8 @@ def _check(node: ast.expr, text: str) -> None:
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
             return
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
-            if value and not 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER:
+            lost = not value and _is_nonzero(text[node.col_offset : node.end_col_offset])
+            if lost or (value and not 1 / MAX_NUMBER <= abs(value) <= MAX_NUMBER):
                 raise ExpressionError(
                     f"a number is 0 or between {1 / MAX_NUMBER:g} and {MAX_NUMBER:g}, got {_source(node, text)}"
                 )
@@ -176,6 +179,11 @@ def _check(node: ast.expr, text: str) -> None:
                 raise ExpressionError(f"{name} takes {arity} argument{'s' * (arity > 1)}, got {len(args)}")
             return
     raise ExpressionError(f"{_source(node, text)!r} is not plain mathematics of x and beta")
+
+
+def _is_nonzero(number: str) -> bool:
+    """Whether a decimal number has a digit other than 0 before its exponent: 1e-400 is 0 in float64 alone."""
+    return any(digit in "123456789" for digit in number.lower().partition("e")[0])
 
 
 class _Builder:
@@ -230,6 +238,7 @@ class _Builder:
         _check_exponent(exponent)
         if base.is_zero and exponent.is_negative:
             raise ExpressionError(f"{_short(f'{base}**({exponent})')!r} divides by zero")
+        _check_power(base, exponent)
         return base**exponent
 
     def _call(self, name: str, args: list[sympy.Expr]) -> sympy.Expr:
@@ -268,6 +277,7 @@ class _Builder:
                 self._check_number(expr)
             if expr.is_Pow:
                 _check_exponent(expr.exp)
+                _check_power(expr.base, expr.exp)
             self._sizes[expr] = size
         return self._sizes[expr]
 
@@ -289,6 +299,18 @@ class _Builder:
 def _check_exponent(exponent: sympy.Expr) -> None:
     if exponent.is_number and not abs(exponent) <= MAX_EXPONENT:
         raise ExpressionError(f"an exponent is at most {MAX_EXPONENT}, got {_short(str(exponent))}")
+
+
+def _check_power(base: sympy.Expr, exponent: sympy.Expr) -> None:
+    """Refuses 0**x and (-8)**x, which have no real value for most x."""
+    if (
+        base.is_number
+        and not base.is_positive
+        and not exponent.is_Integer
+        and not (base.is_zero and exponent.is_positive)
+    ):
+        power = _short(str(sympy.Pow(base, exponent, evaluate=False)))
+        raise ExpressionError(f"{power!r}: a number that is not positive takes a whole number as its exponent")
 
 
 def _terms(node: ast.expr) -> list[tuple[ast.expr, int]]:

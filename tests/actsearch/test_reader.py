@@ -134,6 +134,12 @@ def test_memory_is_bounded() -> None:
         ("x + [1]", "'[1]' is not plain mathematics"),
         ("x/(x - x)", "'x/(x - x)' divides by zero"),
         ("β*x", "plain ASCII, got 'β'; write beta"),
+        ("0**x", "'0**x': a number that is not positive takes a whole number"),
+        ("1 + (-8)**x", "'(-8)**x': a number that is not positive"),
+        ("(-8)**(1/3)*x", "'(-8)**(1/3)': a number that is not positive"),
+        ("(sin(1) - 1)**beta*x", "'(-1 + sin(1))**beta': a number that is not positive"),
+        ("x # comment", "'x # comment' holds '#': an expression has no comments"),
+        ("1e-400*x", "between 1e-60 and 1e+60, got 1e-400"),
         ("sqrt(-1)", "real and at most 1e100, got I"),
     ],
 )
@@ -157,6 +163,7 @@ def test_an_error_names_what_is_wrong(text: str, names: str) -> None:
         ("x - (beta*x - beta*x); beta=2", "x"),
         ("1/300*x", "x/300"),
         ("123456.789*x", "123456.789*x"),
+        ("(-8)**3*x + 0**0.5 + 0e-400", "-512*x"),
     ],
 )
 def test_numbers_print_as_they_are_read(text: str, printed: str) -> None:
