@@ -193,7 +193,7 @@ def _settled(
         if low <= b <= high:
             return b
     for neat in (0.0, round(found, 9)):
-        if abs(found - neat) < 1e-7 and low <= neat <= high and exact_sign(expression, neat) in (0, UNDEFINED):
+        if abs(found - neat) < 1e-7 and low <= neat <= high and _is_border(expression, neat):
             return neat
     step = 1e-12 * max(1.0, abs(found))
     if exact_sign(expression, max(low, found - step)) == sign != exact_sign(expression, min(high, found + step)):
@@ -202,6 +202,14 @@ def _settled(
         middle = (low + high) / 2
         low, high = (middle, high) if exact_sign(expression, middle) == sign else (low, middle)
     return float(high) if abs(high) > 1e-14 else 0.0
+
+
+def _is_border(expression: Expression, x: float) -> bool:
+    """Whether the function is 0 at x, or undefined but has a value right beside it."""
+    here = exact_sign(expression, x)
+    step = 1e-12 * max(1.0, abs(x))
+    beside = (exact_sign(expression, x + s) for s in (-step, step))
+    return here == 0 or (here == UNDEFINED and any(sign != UNDEFINED for sign in beside))
 
 
 def _meeting(found: Sequence[Piece]) -> list[Piece]:

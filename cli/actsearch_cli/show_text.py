@@ -3,7 +3,7 @@
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from actsearch.properties import Extremum, Interval, Properties
@@ -40,9 +40,9 @@ def lines(document: Mapping[str, Any], found: Properties) -> Iterator[str]:
 
 
 def _row(label: str, value: str) -> list[str]:
-    for spaced in ("x → ", "x = ", "x ≤ ", "x ≥ ", "x in ", "N(0, 1)"):
+    for spaced in ("x → ", "x = ", "x ≤ ", "x ≥ ", "x < ", "x > ", "x in ", "N(0, 1)"):
         value = value.replace(spaced, spaced.replace(" ", _HARD))
-    value = re.sub(r"(\[[^\[\], ]+), (?=[^\[\], ]+\])", rf"\1,{_HARD}", value)
+    value = re.sub(r"([\[(][^\[\](), ]+), (?=[^\[\](), ]+[\])])", rf"\1,{_HARD}", value)
     wrapped = textwrap.wrap(
         value,
         WIDTH,
@@ -58,7 +58,7 @@ def _shape(found: Properties) -> Iterator[tuple[str, str]]:
     left, right = (_end(limit) for limit in found.limits)
     yield "limits", f"{left} as x → ±∞" if left == right else f"{left} as x → -∞; {right} as x → ∞"
     if found.undefined:
-        yield "undefined", "for " + _listed(_interval(i) for i in found.undefined)
+        yield "undefined", "for " + _listed(_interval(i, found.defined_ends) for i in found.undefined)
     if found.poles:
         yield "poles", "without bound near x = " + _listed(map(number, found.poles))
     yield "zeros", _zeros(found)
@@ -120,7 +120,8 @@ def _extremum(extremum: Extremum, direction: str, line: str) -> str:
     where = list(extremum.where)
     if where and math.isinf(where[0][0]) and where[0][0] == where[0][1]:
         return f"{value}, again and again beyond {line}"
-    text = f"{value} {'at' if where[0][0] == where[0][1] else 'for'} " + _listed(map(_interval, where))
+    places = _listed(_interval(i, extremum.open_ends) for i in where)
+    text = f"{value} {'at' if where[0][0] == where[0][1] else 'for'} {places}"
     return text if extremum.kind == "attained" else f"{text}, of {line}; further out not determined"
 
 
@@ -152,23 +153,29 @@ def _smooth(found: Properties) -> str:
     if not found.kinks:
         return "infinitely differentiable" + (" where it is defined" if found.poles or found.undefined else "")
     order = min(k.order for k in found.kinks)
-    worst = [k for k in found.kinks if k.order == order]
     name = ("f", "f′", "f″", "f‴")[order]
-    verb = "is infinite" if any(k.infinite for k in worst) else "jumps"
     kind = "not continuous" if order == 0 else f"C{'⁰¹²'[order - 1]}"
-    return f"{kind}: {name} {verb} at " + _listed(f"x = {number(k.x)}" for k in sorted(worst, key=lambda k: abs(k.x)))
+    worst = sorted((k for k in found.kinks if k.order == order), key=lambda k: abs(k.x))
+    parts = []
+    for verb, is_infinite in (("is infinite", True), ("jumps", False)):
+        points = [f"x = {number(k.x)}" for k in worst if k.infinite == is_infinite]
+        if points:
+            parts.append(f"{verb} at {_listed(points)}")
+    return f"{kind}: {name} {' and '.join(parts)}"
 
 
 def _gain(found: Properties, unit: float) -> str:
     gain = found.gain
-    if not all(map(math.isfinite, (gain.mean, gain.root_mean_square))):
-        return "no moments for x ~ N(0, 1)"
-    slope = f", of f′ {gain.slope_root_mean_square:.4g}" if math.isfinite(gain.slope_root_mean_square) else ""
-    mean = 0.0 if abs(gain.mean) < 1e-12 else gain.mean
-    return (
-        f"mean {mean:.4g}, root mean square {gain.root_mean_square:.4g}{slope} for x ~ N(0, 1); "
-        f"unit gain {unit:.6g} (×f has mean square 1)"
-    )
+    if math.isfinite(gain.root_mean_square):
+        slope = f", of f′ {gain.slope_root_mean_square:.4g}" if math.isfinite(gain.slope_root_mean_square) else ""
+        mean = 0.0 if abs(gain.mean) < 1e-12 else gain.mean
+        text = f"mean {mean:.4g}, root mean square {gain.root_mean_square:.4g}{slope} for x ~ N(0, 1); "
+        means = " (×f has mean square 1)"
+    else:
+        text = f"no {'moments' if found.undefined else 'finite mean square'} for x ~ N(0, 1); "
+        means = " (of a grid that misses the pole)" if found.poles else ""
+    is_fallback = unit == 1 and not abs(gain.root_mean_square - 1) < 1e-3
+    return f"{text}unit gain {unit:.6g}" + (": no scale to speak of" if is_fallback else means)
 
 
 def _range(flags: Mapping[str, list[str]]) -> str:
@@ -192,15 +199,18 @@ def _cost(cost: Mapping[str, Any]) -> Iterator[str]:
         yield f"{'':<{_LABEL}}{name:<6}{times}"
 
 
-def _interval(interval: Interval) -> str:
+def _interval(interval: Interval, open_ends: Collection[float] = ()) -> str:
     start, end = interval
     if start == end:
         return f"x = {number(start)}"
     if math.isinf(start) and math.isinf(end):
         return "every x"
     if math.isinf(start):
-        return f"x ≤ {number(end)}"
-    return f"x ≥ {number(start)}" if math.isinf(end) else f"x in [{number(start)}, {number(end)}]"
+        return f"x {'<' if end in open_ends else '≤'} {number(end)}"
+    if math.isinf(end):
+        return f"x {'>' if start in open_ends else '≥'} {number(start)}"
+    opening, closing = "(" if start in open_ends else "[", ")" if end in open_ends else "]"
+    return f"x in {opening}{number(start)}, {number(end)}{closing}"
 
 
 def _nearest(points: Iterable[Interval]) -> list[Interval]:

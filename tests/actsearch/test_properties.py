@@ -174,6 +174,7 @@ def test_lipschitz_bound(text: str, bound: float) -> None:
         ("min(max(x, -1), 1)", [(-1, 1, False), (1, 1, False)]),
         ("max(x, sigmoid(x))", [(0.6590460684074066, 1, False)]),
         ("abs(x)**2", []),
+        ("min(sqrt(x), 1)", [(0, 1, True), (1, 1, False)]),
     ],
 )
 def test_kinks(text: str, kinks: list[tuple[float, int, bool]]) -> None:
@@ -197,6 +198,44 @@ def test_poles_and_gaps() -> None:
     assert of("sin(x)/x").poles == ()
     assert of("log(x)").undefined == ((-INF, 0),)
     assert of("sqrt(1 - x**2)").undefined == ((-INF, -1), (1, INF))
+    assert of("sqrt(x**2 - 2)").undefined[0] == pytest.approx((-math.sqrt(2), math.sqrt(2)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "minimum", "maximum"),
+    [
+        ("x**3/(x + 1e-5)", "unbounded", "unbounded"),
+        ("x**4/(x + 1e-5)**2", "attained", "unbounded"),
+        ("-sin(x)**4/(x - 1e-5)**2", "unbounded", "attained"),
+    ],
+)
+def test_a_pole_beside_eps_where_the_function_is_small(text: str, minimum: str, maximum: str) -> None:
+    found = of(text)
+    assert np.abs(found.poles) == pytest.approx([1e-5])
+    assert (found.minimum.kind, found.maximum.kind) == (minimum, maximum)
+    assert found.kinks == ()
+    assert found.lipschitz == INF
+
+
+def test_which_ends_have_a_value() -> None:
+    assert of("sqrt(x)").defined_ends == (0,)
+    assert of("log(x)").defined_ends == of("1/sqrt(x)").defined_ends == ()
+    assert of("sqrt(x**2 - 2)").defined_ends == pytest.approx((-math.sqrt(2), math.sqrt(2)))
+    assert (of("sign(x)").minimum.where, of("sign(x)").minimum.open_ends) == (((-INF, 0),), (0,))
+    assert of("max(x, 0)").minimum.open_ends == ()
+
+
+@pytest.mark.parametrize("text", ["1/x", "1/(x - 3)**2", "x/(x**2 - 2)", "1/sqrt(abs(x))", "x/(x + 1e-5)", "log(x)"])
+def test_no_moments_beside_a_pole(text: str) -> None:
+    gain = of(text).gain
+    assert np.isnan([gain.mean, gain.root_mean_square, gain.slope_root_mean_square]).all()
+
+
+def test_moments_beside_a_logarithm_and_of_what_oscillates() -> None:
+    gain = of("log(abs(x))").gain  # E log|z| = -(γ + log 2)/2
+    assert gain.mean == pytest.approx(-(np.euler_gamma + math.log(2)) / 2, abs=2e-3)
+    assert math.isnan(gain.slope_root_mean_square)
+    assert math.isnan(of("sin(1/x)").gain.slope_root_mean_square)
 
 
 @pytest.mark.parametrize("text", ["x*sigmoid(x)", "max(x, 0)", "exp(-x**2)", "cos(x) - x"])

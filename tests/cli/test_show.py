@@ -65,6 +65,17 @@ def test_the_texts_beta_is_the_one_shown(capsys: pytest.CaptureFixture[str]) -> 
         ("tanh(x) - 2*step(x - 1)", "maximum", "none: approaches 0.761594 as x → 1"),
         ("3", "monotone", "constant everywhere"),
         ("exp(x)", "gain", "mean 1.649, root mean square 2.718, of f′ 2.718 for x ~ N(0, 1); unit gain 0.367879 (×f has mean square 1)"),
+        ("x**3/(x + 1e-5)", "gain", "no finite mean square for x ~ N(0, 1); unit gain 0.57735 (of a grid that misses the pole)"),
+        ("1/x", "gain", "no finite mean square for x ~ N(0, 1); unit gain 1: no scale to speak of"),
+        ("sqrt(x)", "gain", "no moments for x ~ N(0, 1); unit gain 1: no scale to speak of"),
+        ("0", "gain", "mean 0, root mean square 0, of f′ 0 for x ~ N(0, 1); unit gain 1: no scale to speak of"),
+        ("sin(1/x)", "gain", "mean 0, root mean square 0.7624 for x ~ N(0, 1); unit gain 1: no scale to speak of"),
+        ("x", "gain", "mean 0, root mean square 1, of f′ 1 for x ~ N(0, 1); unit gain 1 (×f has mean square 1)"),
+        ("min(sqrt(abs(x)), 1)", "smooth", "C⁰: f′ is infinite at x = 0 and jumps at x = -1, 1"),
+        ("sqrt(x)", "undefined", "for x < 0"),
+        ("sqrt(x)", "minimum", "0 at x = 0"),
+        ("sign(x)", "minimum", "-1 for x < 0"),
+        ("sign(x)", "maximum", "1 for x > 0"),
         ("exp(exp(x))", "range", "overflows in float32 and float64 for |x| ≤ 100"),
     ],
 )  # fmt: skip
@@ -91,6 +102,21 @@ def test_json_has_no_infinities(capsys: pytest.CaptureFixture[str]) -> None:
     assert known["limits"][1] == {"kind": "converges", "low": 1.0, "high": 1.0}
     assert known["slopes"][0]["start"] == "-inf"
     assert document["cost"] == {"reason": "--no-cost"}
+
+
+def test_moments_that_are_not_finite_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", "1/(x - 3)**2", "--json", "--no-cost"]) == 0
+    known = json.loads(capsys.readouterr().out)["properties"]
+    assert known["gain"] == {"mean": None, "root_mean_square": None, "slope_root_mean_square": None}
+    assert known["unit_gain"] == 1
+
+
+@pytest.mark.parametrize("text", ["0**x", "(-8)**x"])
+def test_a_power_without_a_value_gets_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", text, "--no-cost"]) == 2
+    error = capsys.readouterr().err
+    assert f"'{text}'" in error
+    assert error.count("\n") == 1
 
 
 def test_cost_against_relu_and_silu(capsys: pytest.CaptureFixture[str]) -> None:
