@@ -102,7 +102,7 @@ def positive_base(expr: sympy.Expr) -> sympy.Expr:
 def rewritten(expr: sympy.Expr) -> sympy.Expr:
     """One node rewritten by the identities of sums, products and even functions; its arguments stay as they are."""
     if isinstance(expr, sympy.Add):
-        return _gated_exponential(_collected(expr))
+        return _gated_exponential(_collected(_mixed(expr)))
     if isinstance(expr, sympy.Mul):
         return _product(expr)
     return positive_base(expr)
@@ -140,6 +140,8 @@ _PLANES: Mapping[type[sympy.Expr], Callable[[sympy.Expr], dict[sympy.Expr, Vecto
 
 def _collected(expr: sympy.Expr) -> sympy.Expr:
     """Multiples of several members of a plane, with one common factor, collected."""
+    if not isinstance(expr, sympy.Add):
+        return expr
     terms = expr.as_coefficients_dict()
     for plane, u, factor in dict.fromkeys(_anchors(terms)):
         members = plane(u)
@@ -179,11 +181,20 @@ def _shortest(vector: Vector, members: Mapping[sympy.Expr, Vector]) -> dict[symp
     return min(found, key=lambda s: (len(s), cost(sympy.Add(*(c * g for g, c in s.items())))))
 
 
+def _mixed(expr: sympy.Expr) -> sympy.Expr:
+    """β·u + (1 - β)·u = u: a mixture of a function with itself."""
+    for term in expr.args:
+        for factor in (f for f in sympy.Mul.make_args(term) if f.is_Add):
+            for one in (1, -1):
+                symbol, mixed = one - factor, term / factor
+                if (symbol.is_Symbol or (-symbol).is_Symbol) and mixed * symbol in expr.args:
+                    return rewritten(expr - term - mixed * symbol + one * mixed)
+    return expr
+
+
 def _gated_exponential(expr: sympy.Expr) -> sympy.Expr:
     """exp(u) - σ(u) = exp(u)·σ(u), which does not cancel where exp(u) is small."""
-    if not isinstance(expr, sympy.Add):
-        return expr
-    for term in expr.args:
+    for term in expr.args if isinstance(expr, sympy.Add) else ():
         for gate in sympy.Mul.make_args(term):
             if isinstance(gate, sigmoid) and -(growth := term / gate * sympy.exp(gate.args[0])) in expr.args:
                 return expr - term + growth - growth * gate

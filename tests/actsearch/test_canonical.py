@@ -67,6 +67,7 @@ def test_canonical_is_idempotent_and_the_same_function(formula: Formula) -> None
         ("beta*x + beta2*sin(x); beta=0", "beta2*x + beta*sin(x); beta2=0"),
         ("exp(-beta*(beta2*x - beta3)**2)", "exp(-beta3*(beta - beta2*x)**2)"),
         ("x*sigmoid(beta*x)", "sigmoid(x*beta)*x"),
+        ("sin(x)", "beta*sin(x) + (1 - beta)*sin(x); beta=0.5", "min(sin(x), cosh(beta*x))"),
         ("x + beta*abs(x)", "(1 - beta)*x + 2*beta*max(x, 0)"),
     ],
 )  # fmt: skip
