@@ -459,14 +459,16 @@ class Skipping(Overwriting):
 
     def forward(self, x: Tensor) -> Tensor:
         h: Tensor = self.c(self.first(x))
-        return h + self.act(h)
+        total: Tensor = h + self.act(h)
+        return total
 
 
-class Branching(Overwriting):
+class Doubling(Overwriting):
     """Overwrites one input twice, which a module that does not overwrite does as well."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.c(self.first(x)) + self.c(self.act(x))
+        total: Tensor = self.c(self.first(x)) + self.c(self.act(x))
+        return total
 
 
 @pytest.mark.parametrize("kind", [Overwriting, Skipping])
@@ -483,7 +485,7 @@ def test_a_forward_that_relies_on_overwriting_is_refused(kind: type[Overwriting]
 
 
 def test_overwriting_that_nothing_relies_on_is_swapped() -> None:
-    model = Branching(nn.ReLU(inplace=True))
+    model = Doubling(nn.ReLU(inplace=True))
     assert list(swap(model, SWISH, images(4), channel_dims={"*": 1})) == ["first", "act"]
 
 
