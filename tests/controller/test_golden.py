@@ -1,6 +1,6 @@
 """Seeded searches whose proposals are kept: a change that alters what a search does shows here.
 
-Kept are proposals and which of them were new, no floats: their last digits differ between CPU types, so a policy's
+Kept are proposals, which of them were new, and the fingerprints of those, no floats: their last digits differ between CPU types, so a policy's
 samples could, in principle, too. `pytest --update-golden` rewrites the files; the commit says why.
 """
 
@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from actsearch.config import PPOSettings, RunConfig
+from actsearch.expression import expression_of
+from actsearch.fingerprint import fingerprint
+from actsearch.formula import Formula
 from actsearch.store import Store
 from actsearch_controller.search import search
 from tests.controller.synthetic import ShuffledEvaluator
@@ -29,7 +32,9 @@ def test_a_seeded_search_of_twenty_steps_proposes_what_it_did(
         search(config, ShuffledEvaluator(0, workers=2), store=store, run="golden")
         found: dict[str, Any] = {
             "proposals": [[p.batch, p.slot, " ".join(p.tokens), p.is_new] for p in store.proposals("golden")],
-            "canonical": [record.canonical for record in store.evaluations("golden")],
+            "fingerprints": [
+                fingerprint(expression_of(Formula.from_tokens(r.tokens))) for r in store.evaluations("golden")
+            ],
         }
         assert store.summary("golden").batches_told >= STEPS
     path = GOLDEN / f"search_{controller}.json"
