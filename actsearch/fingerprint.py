@@ -49,7 +49,7 @@ _BETA = (1.3717, -0.7313, 0.4139, 2.2371, -1.6173, 0.8291, 7.1393, -0.2719, 31.1
 """Generic points: small, moderate and large, and between -eps and eps. β move on by one from point to point."""
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def fingerprint(expression: Expression) -> str:
     """16 hex digits that two expressions share exactly when they are the same function.
 

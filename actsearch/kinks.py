@@ -20,7 +20,7 @@ _P = sympy.Symbol("p", positive=True)
 """|x| in a half."""
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=5_000)
 def settle(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
     """One pass of all rules over the tree, from the leaves up.
 
@@ -46,7 +46,7 @@ def _has_kink(expr: sympy.Expr, x: sympy.Symbol) -> bool:
     return any(e in kinks(x) for e in expr.atoms(sympy.Abs, sympy.Max, sympy.Min))
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=5_000)
 def _degree(expr: sympy.Expr) -> int:
     """A bound on the degree of the polynomials that an expression holds."""
     degrees = [_degree(a) for a in expr.args]
@@ -64,7 +64,7 @@ def _halves(expr: sympy.Expr, x: sympy.Symbol) -> tuple[sympy.Expr, sympy.Expr]:
     return settle(substituted(expr, right), _P), settle(substituted(expr, left), _P)
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=5_000)
 def _tidied(expr: sympy.Expr) -> sympy.Expr:
     """The smooth rules alone, over the whole tree."""
     if not expr.args:

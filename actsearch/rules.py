@@ -15,7 +15,7 @@ _BETA = re.compile(r"beta\d*")
 Vector = tuple[sympy.Expr, sympy.Expr]
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=10_000)
 def text_of(expr: sympy.Expr) -> str:
     """sympy's text, kept, since printing costs more than most rules."""
     return str(expr)
