@@ -219,7 +219,7 @@ def _lighter(i: int, expression: Expression) -> Findings:
     return check(expression, backends, dtypes=[DTYPES[i // 3 % 2]], betas=[BETAS[i % 3]], most_kinks=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_function_of_the_one_unit_space() -> None:
     forms = {canonical_text(e): canonical(e) for e in map(expression_of, SPACES[1].enumerate()) if is_finite(e)}
@@ -227,7 +227,7 @@ def test_every_function_of_the_one_unit_space() -> None:
     assert_exact(_in_processes(_whole, list(forms.values())))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_six_hundred_larger_formulas() -> None:
     assert_exact(_in_processes(_at_one_beta, [*sample(2, 300, seed=4), *sample(3, 300, seed=5)]))
