@@ -40,7 +40,8 @@ def upright(u: sympy.Expr) -> sympy.Expr:
     signs = [-1 if _is_negative(term) else 1 for term in u.args if not term.is_number]
     if sum(signs) == 0:
         leading = min(
-            u.args, key=lambda term: (term.is_number, _BETA.sub("b", text_of(_unsigned(term))), text_of(term))
+            u.args,
+            key=lambda term: (term.is_number, _BETA.sub("b", text_of(_unsigned(term))), text_of(_unsigned(term))),
         )
         return -u if _is_negative(leading) else u
     return u if sum(signs) > 0 else -u

@@ -145,10 +145,15 @@ def evaluate(
     function: Callable[..., Tensor | float], x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int
 ) -> Tensor:
     """The same for a function made before: all that a compiler has to trace, who cannot look into sympy."""
-    shape = [-1 if d == channel_dim % x.ndim else 1 for d in range(x.ndim)]
-    value = function(x, *(beta.to(x.dtype).view(shape) for beta in betas))
+    value = function(x, *spread(betas, x, channel_dim))
     if not isinstance(value, Tensor):
         return torch.full_like(x, gain * value)
     value = value if gain == 1 else value * gain
     # autocast computes exp, log and the like in float32, and a function of β alone lacks x's dimensions
     return value.to(x.dtype).expand(x.shape) if value.shape != x.shape else value.to(x.dtype)
+
+
+def spread(betas: Sequence[Tensor], x: Tensor, channel_dim: int) -> list[Tensor]:
+    """β in x's dtype and of x's number of dimensions, the channels in theirs."""
+    shape = [-1 if d == channel_dim % x.ndim else 1 for d in range(x.ndim)]
+    return [beta.to(x.dtype).view(shape) for beta in betas]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actsearch.activation.eager import apply_eager, torch_functions
+from actsearch.activation.eager import apply_eager, spread, torch_functions
 from actsearch.activation.program import backward_program, forward_program
 from actsearch.expression import Expression
 
@@ -21,15 +21,7 @@ except ImportError:  # without llvmlite
 
 
 def apply_symbolic(expression: Expression, x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int) -> Tensor:
-    """gain · f(x), of x's shape and dtype.
-
-    Args:
-        expression: a canonical form.
-        x: any shape, floating point.
-        betas: ``(channels,)`` each, in the order of `expression.initial`.
-        gain: multiplies the function.
-        channel_dim: x's dimension of the channels.
-    """
+    """gain · f(x), of x's shape and dtype; the arguments of `apply_eager`."""
     if torch._C._are_functorch_transforms_active():  # vmap and jvp look into operations
         return apply_eager(expression, x, betas, gain, channel_dim)
     result: Tensor = _Symbolic.apply(x, expression, gain, channel_dim, *betas)
@@ -62,9 +54,13 @@ def _widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def _has_machine_code(x: Tensor) -> bool:
+    return dense is not None and dense.is_possible(x)
+
+
 def _value(expression: Expression, x: Tensor, betas: Sequence[Tensor], gain: float, channel_dim: int) -> Tensor:
     program = forward_program(expression)
-    if dense is not None and dense.is_possible(x):
+    if _has_machine_code(x):
         return dense.forward(program, x, betas, gain, channel_dim)
     return apply_eager(expression, x, betas, gain, channel_dim)
 
@@ -75,13 +71,11 @@ def _slopes(
     """The gradients by x and by each β."""
     program = backward_program(expression)
     # a second derivative is wanted where autograd follows this pass too
-    if dense is not None and dense.is_possible(x) and not torch.is_grad_enabled():
+    if _has_machine_code(x) and not torch.is_grad_enabled():
         return dense.backward(program, x, betas, grad, gain, channel_dim)
-    shape = [1] * x.ndim
-    shape[channel_dim] = -1
     names = ("x", *program.betas)
     exprs = tuple(expression.derivative(name).expr for name in names)
-    slopes = torch_functions(exprs, names)(x, *(beta.to(x.dtype).view(shape) for beta in betas))
+    slopes = torch_functions(exprs, names)(x, *spread(betas, x, channel_dim))
     scaled = grad * gain
     others = [d for d in range(x.ndim) if d != channel_dim % x.ndim]
     sums = [(scaled * slope).sum(others).to(beta.dtype) for slope, beta in zip(slopes[1:], betas, strict=True)]

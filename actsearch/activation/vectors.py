@@ -72,9 +72,6 @@ class Lanes:
         return f"_ZGV{registers}N{self.width}{'v' * arguments}_{name}{suffix}"
 
 
-FLOAT32, FLOAT64 = Lanes(np.float32), Lanes(np.float64)
-
-
 @dataclass
 class Emitter:
     """Writes expressions into one basic block; what was computed there before is not computed again.

@@ -17,6 +17,7 @@ from actsearch.errors import NumericError
 from actsearch.exact import conditioning
 from actsearch.expression import Expression, X
 from actsearch.properties.asymptotes import Asymptote, asymptote
+from actsearch.properties.gain import Gain, gain
 from actsearch.properties.signs import UNDEFINED, WINDOW, Piece, pieces, reach
 
 Interval = tuple[float, float]
@@ -58,24 +59,6 @@ class Kink:
     x: float
     order: int
     infinite: bool
-
-
-@dataclass(frozen=True)
-class Gain:
-    """Moments for an input z ~ N(0, 1), by the midpoint rule on [-8, 8].
-
-    NaN where they are not finite: without real values, near a pole in [-8, 8] that is not square integrable, or where
-    4,000 and 8,000 points differ by 5 %.
-
-    Attributes:
-        mean: E f(z).
-        root_mean_square: √E f(z)².
-        slope_root_mean_square: √E f′(z)², the gain of a gradient that passes back.
-    """
-
-    mean: float
-    root_mean_square: float
-    slope_root_mean_square: float
 
 
 @dataclass(frozen=True)
@@ -139,7 +122,7 @@ def properties(expression: Expression) -> Properties:
         kinks=kinks,
         poles=poles,
         undefined=tuple(undefined),
-        gain=_gain(expression, slope, poles),
+        gain=gain(expression, slope, {p: _order(expression, p) for p in poles}),
         defined_ends=tuple(e for i in undefined for e in i if np.isfinite(e) and _is_defined(expression, e)),
     )
 
@@ -378,26 +361,3 @@ def _steepest(slope: Expression, kinks: Sequence[Kink]) -> tuple[float, float]:
         j = int(np.argmax(values))
         low, high = inner[max(j - 1, 0)], inner[min(j + 1, 200)]
     return (float(inner[j]), float(values[j])) if values[j] > sizes[i] else (float(x[i]), float(sizes[i]))
-
-
-def _gain(expression: Expression, slope: Expression, poles: Sequence[float]) -> Gain:
-    near = [p for p in poles if abs(p) <= 8]
-    moments, finer = _moments(expression, slope, 4000), _moments(expression, slope, 8000)
-    with np.errstate(all="ignore"):
-        moved = np.abs(finer - moments) > 0.05 * np.abs(moments[[1, 1, 2]])
-    moments[moved | ~np.isfinite(moments)] = np.nan
-    if any(_order(expression, p) > 0.49 for p in near):
-        moments[:2] = np.nan
-    if near:  # the slope of a logarithm is 1/x
-        moments[2] = np.nan
-    return Gain(*map(float, moments))
-
-
-def _moments(expression: Expression, slope: Expression, count: int) -> npt.NDArray[np.float64]:
-    """E f, √E f² and √E f′² from midpoints: none is 0, where most kinks are."""
-    width = 16 / count
-    z = (np.arange(count) + 0.5) * width - 8
-    weights = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * width
-    with np.errstate(all="ignore"):
-        f, s = expression.values(z), slope.values(z)
-        return np.array([np.sum(f * weights), *(np.sqrt(np.sum(v**2 * weights)) for v in (f, s))])

@@ -369,11 +369,19 @@ def test_a_beta_put_in_between_is_refused_by_the_gradient() -> None:
         y.sum().backward()
 
 
+@pytest.mark.parametrize("has_machine_code", [True, False])
 @pytest.mark.parametrize("backend", ["eager", "symbolic", "auto"])
-def test_a_function_without_beta_takes_any_shape(backend: str) -> None:
+def test_a_function_without_beta_takes_any_shape(
+    backend: str, has_machine_code: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_machine_code:
+        monkeypatch.setattr(dense, "is_possible", lambda x: False)
     for shape in ((), (5,), (0,), (2, 3, 4, 5, 6)):
-        x = torch.full(shape, 0.7)
-        torch.testing.assert_close(Activation("x*sin(x)", backend=backend)(x), x * x.sin())
+        x = torch.full(shape, 0.7, requires_grad=True)
+        y = Activation("x*sin(x)", backend=backend)(x)
+        torch.testing.assert_close(y, x * x.sin())
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        torch.testing.assert_close(slope, x.detach().sin() + x.detach() * x.detach().cos())
 
 
 def test_tensors_without_memory_of_their_own_are_computed_by_torch() -> None:

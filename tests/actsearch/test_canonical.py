@@ -14,6 +14,7 @@ from actsearch.expression import Expression, beta_symbol, expression_of
 from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
 from actsearch.reader import read
+from actsearch.rules import upright
 from actsearch.space import Space
 from tests.actsearch.brute_force import look_alike, same
 from tests.actsearch.strategies import formulas
@@ -157,3 +158,10 @@ def test_other_names_for_beta_are_no_other_function(formula: Formula, seed: int)
         {new[name]: value for name, value in expression.initial.items()},
     )
     assert fingerprint(renamed) == fingerprint(expression)
+
+
+@pytest.mark.parametrize("text", ["beta2 - beta3", "sin(x) - cos(x)", "beta*x - beta2*x", "x - beta + sin(x) - 1"])
+def test_an_even_functions_inside_has_one_sign(text: str) -> None:
+    """Of u and -u the same one, however sympy happened to make them; |beta2 - beta3| once depended on it."""
+    u = read(text).expr
+    assert upright(u) == upright(-u) == upright(upright(u))
