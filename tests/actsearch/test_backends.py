@@ -144,14 +144,19 @@ def test_first_and_second_derivative_by_finite_differences(text: str, backend: s
 
 def test_threads_share_a_pass() -> None:
     """The same numbers from 1, 2 and 3 threads; sums over β may differ in their last bits."""
-    x = torch.randn(40, 6, 32, 32, generator=torch.Generator().manual_seed(0))
+    make, swish = torch.Generator().manual_seed(0), "x*sigmoid(beta*x)"
+    x = torch.randn(40, 6, 32, 32, generator=make)
+    wide = torch.randn(1, 4096, 4, 4, generator=make)  # one row of memory with many channels
     before = torch.get_num_threads()
     for text, tensor in (
-        ("x*sigmoid(beta*x)", x),
-        ("x*sigmoid(beta*x)", x.to(memory_format=torch.channels_last)),
+        (swish, x),
+        (swish, x.to(memory_format=torch.channels_last)),
         ("x*sin(x)", x),
+        (swish, wide),
     ):
-        module = Activation(text, channels=6, backend="symbolic")
+        module = Activation(text, channels=tensor.shape[1], backend="symbolic")
+        for beta in module.parameters():
+            beta.data = torch.linspace(0.3, 2, len(beta))
         found = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
