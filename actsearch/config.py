@@ -111,7 +111,7 @@ class RunConfig(Settings):
     seed: int = Field(0, ge=0, lt=2**31)
     """Every random number of the run derives from it."""
     evaluations: int = Field(60, ge=1)
-    """New evaluations after which the search ends; repeats of a known function are free."""
+    """New evaluations after which the search ends; a function known from as many as `repeats` of them is free."""
     minutes: float | None = Field(None, gt=0)
     """Wall-clock minutes after which nothing new is proposed; None: no limit."""
     batch: int = Field(20, ge=1, le=100_000)
@@ -120,6 +120,10 @@ class RunConfig(Settings):
     """Batch n is proposed by the controller that has been told batches up to n - lag."""
     controller: str = "ppo"
     """An entry of the controllers table."""
+    repeats: int = Field(1, ge=1, le=100)
+    """Trainings of one function at most: proposed again, it is trained again with its next seed; then it is free."""
+    repeat_best: int = Field(300, ge=0)
+    """How many of the best functions the exhaustive controller proposes again when it has been through the space."""
     dataset: str = "fashion-mini"
     """An entry of the data sets table, `imagefolder:PATH`, or `module:function` of the user's own."""
     child: ChildSettings = ChildSettings()

@@ -30,6 +30,7 @@ def command(
     gain: opt.Gain = None,
     batch: opt.Batch = None,
     lag: opt.Lag = None,
+    repeats: opt.Repeats = None,
     preset: opt.Preset = None,
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,

@@ -34,6 +34,7 @@ def command(
     gain: opt.Gain = None,
     batch: opt.Batch = None,
     lag: opt.Lag = None,
+    repeats: opt.Repeats = None,
     preset: opt.Preset = None,
     device: opt.Device = "auto",
     redis_url: opt.RedisUrl = None,

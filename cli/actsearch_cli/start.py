@@ -22,6 +22,7 @@ SETTINGS = MappingProxyType({
     "steps": "recipe.steps",
     "batch": "batch",
     "lag": "lag",
+    "repeats": "repeats",
 })  # fmt: skip
 """Flags that set something of the run: parameter to key of `RunConfig`."""
 RAISABLE = ("evaluations", "minutes")

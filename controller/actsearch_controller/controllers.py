@@ -38,9 +38,16 @@ def _random(config: RunConfig, space: Space, seed: int) -> Proposer:
     return RandomController(space, seed=seed)
 
 
+def _exhaustive(config: RunConfig, space: Space, seed: int) -> Proposer:
+    from actsearch_controller.baselines.exhaustive import ExhaustiveController
+
+    return ExhaustiveController(space, seed=seed, repeats=config.repeats, repeat_best=config.repeat_best)
+
+
 CONTROLLERS: Mapping[str, Controller] = MappingProxyType({
     "ppo": Controller("LSTM policy trained by PPO (Ramachandran, Zoph, Le 2017)", _ppo),
     "random": Controller("uniform random token sequences, repeats included", _random),
+    "exhaustive": Controller("every function of the space once, in random order, then the best again", _exhaustive),
 })  # fmt: skip
 """The controllers by name."""
 

@@ -107,6 +107,7 @@ class Search:
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
         self._handed_out: set[str] = set()
+        self._is_out_of_proposals = False
 
     @property
     def is_done(self) -> bool:
@@ -225,23 +226,44 @@ class Search:
             number = self._batches_asked + len(proposed)
             if self._ending(self._asked + len(new), number, last_new) is not None:
                 break
-            candidates = [self._candidate(formula) for formula in self._proposer.ask(self.config.batch)]
-            known = self._store.lookup(self.run, sorted({candidate.key for candidate in candidates})).keys() | new
+            formulas = self._proposer.ask(self.config.batch)
+            if not formulas:
+                # While results are on their way it may still find something: it is asked again after the next batch.
+                self._is_out_of_proposals = not (self._in_flight or proposed)
+                break
+            identities = {formula: fingerprint(expression_of(formula)) for formula in formulas}
+            keys = sorted({key for identity in identities.values() for key in self._keys(identity)})
+            known = set(self._store.lookup(self.run, keys)) | new.keys()
             slots = []
-            for candidate in candidates:
-                is_new = candidate.key not in known and candidate.key not in new
-                slots.append(NewProposal(tokens=candidate.tokens, evaluation=candidate.key, is_new=is_new))
+            for formula in formulas:
+                key, replicate = self._choice(self._keys(identities[formula]), known)
+                is_new = key not in known
+                slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
                 if is_new:
-                    new[candidate.key] = candidate
+                    known.add(key)
+                    new[key] = self._evaluation(formula, key, identities[formula], replicate)
                     last_new = number
                     if self._asked + len(new) == self.config.evaluations:
                         break
             proposed[number] = tuple(slots)
         return proposed, list(new.values())
 
+    def _keys(self, identity: str) -> list[str]:
+        """The keys of a function's evaluations, one for each replicate that the run allows."""
+        config = self.config
+        seeds = [child_seed(config.seed, identity, replicate) for replicate in range(config.repeats)]
+        return [evaluation_key(identity, config.child, config.recipe, config.dataset, seed) for seed in seeds]
+
+    @staticmethod
+    def _choice(keys: Sequence[str], known: set[str]) -> tuple[str, int]:
+        """Key and number of a function's first replicate not asked for yet; of the first one where all are."""
+        return next(((key, replicate) for replicate, key in enumerate(keys) if key not in known), (keys[0], 0))
+
     def _ending(self, asked: int, batches_asked: int, last_new_batch: int) -> str | None:
         if asked >= self.config.evaluations:
             return f"all {self.config.evaluations} evaluations done"
+        if self._is_out_of_proposals:
+            return "nothing left to propose"
         if batches_asked - 1 - last_new_batch >= EXHAUSTED_AFTER:
             return f"policy exhausted: no new function in {EXHAUSTED_AFTER} batches"
         if self.config.minutes is not None and self.seconds >= 60 * self.config.minutes:
@@ -260,18 +282,16 @@ class Search:
         kept = {key: record for key, record in self._records.items() if key in wanted}
         self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
 
-    def _candidate(self, formula: Formula) -> NewEvaluation:
+    def _evaluation(self, formula: Formula, key: str, identity: str, replicate: int) -> NewEvaluation:
         expression = expression_of(formula)
-        identity = fingerprint(expression)
-        config = self.config
-        seed = child_seed(config.seed, identity, replicate=0)
         return NewEvaluation(
-            key=evaluation_key(identity, config.child, config.recipe, config.dataset, seed),
+            key=key,
             tokens=formula.tokens,
             formula=expression.text,
             canonical=canonical(expression).full_text,
             names=names(expression),
-            seed=seed,
+            seed=child_seed(self.config.seed, identity, replicate),
+            replicate=replicate,
         )
 
     def _traced(self, tokens: tuple[str, ...], key: str) -> TracedSlot:

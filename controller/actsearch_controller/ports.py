@@ -11,7 +11,10 @@ class Proposer(Protocol):
     """A controller or baseline: proposes formulas in batches and is told their rewards, in the same order."""
 
     def ask(self, n: int) -> list[Formula]:
-        """`n` formulas to evaluate. May be asked again before it is told."""
+        """`n` formulas to evaluate. May be asked again before it is told.
+
+        Fewer where it has no more to propose; after an empty answer the search ends.
+        """
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
         """The rewards (0-1) of the oldest batch not yet told, in slot order; the run's last batch may come shortened.
