@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from actsearch.activation import machine
-from actsearch.activation.eager import torch_functions
+from actsearch.activation.loops import Layout, scratch_bytes
 from actsearch.activation.program import Program
 
-_LONG_ROW = 32
+_LONG_ROW = 256
 """Elements of a channel that lie side by side, from which a row is one channel; shorter ones share a row."""
 
 _LONGEST_ROW = 4096
@@ -36,37 +36,14 @@ _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 @dataclass(frozen=True)
 class _Rows:
-    """A tensor's memory as the machine code sees it.
+    """A tensor's memory as the machine code sees it: the numbers of actsearch.activation.loops.Loop."""
 
-    Attributes:
-        layout: whether a coefficient belongs to a row or to a place in every row.
-        rows, period, pieces, length: the loop's numbers.
-        repeats: how often the channels' places are repeated in a row (layout columns).
-        inner: elements of a channel that lie side by side.
-    """
-
-    layout: machine.Layout
+    layout: Layout
     rows: int
-    period: int
+    channels: int
     length: int
-    pieces: int = 1
-    repeats: int = 1
+    times: int = 1
     inner: int = 1
-
-    def spread(self, values: Tensor) -> Tensor:
-        """Per-channel values, ``(k, channels)``, as the loop reads them."""
-        if self.layout == "rows":
-            return values.contiguous()
-        return values.repeat_interleave(self.inner, dim=1).repeat(1, self.repeats)
-
-    def gather(self, sums: Tensor, channels: int) -> Tensor:
-        """The loop's sums as ``(k, channels)``."""
-        return sums if self.layout == "rows" else sums.view(len(sums), self.repeats, channels, self.inner).sum((1, 3))
-
-    @property
-    def width(self) -> int:
-        """Values in a row of coefficients."""
-        return self.period if self.layout == "rows" else self.length
 
 
 def is_possible(x: Tensor) -> bool:
@@ -88,14 +65,14 @@ def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, c
     _check(betas, x, channel_dim)
     x, rows = _rows(program, x, channel_dim)
     y = torch.empty_like(x)
-    coefficients = rows.spread(_coefficients(program, betas, x))
+    packed = _packed(betas, x)
     run = machine.kernel(program, machine.lanes(_DTYPES[x.dtype]), rows.layout, gradient=False)
 
     def part(span: _Span, _: int) -> None:
-        here = span.start * x.element_size()
+        here, scratch = span.start * x.element_size(), _scratch(program, rows, span, x)
         run(
-            x.data_ptr() + here, y.data_ptr() + here, coefficients.data_ptr(),
-            gain, span.rows, rows.period, rows.pieces, span.length,
+            x.data_ptr() + here, y.data_ptr() + here, packed.data_ptr(), scratch.data_ptr(),
+            gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
         )  # fmt: skip
 
     _side_by_side(part, _spans(rows, torch.get_num_threads()))
@@ -112,23 +89,24 @@ def backward(
     x, rows = _rows(program, x, channel_dim)
     grad = grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
     slope = torch.empty_like(x)
-    coefficients = rows.spread(_coefficients(program, betas, x))
+    packed = _packed(betas, x)
     spans = _spans(rows, torch.get_num_threads())
-    sums = torch.zeros(len(spans), len(betas), rows.width, dtype=torch.float64)
+    sums = torch.zeros(len(spans), len(betas), rows.channels, dtype=torch.float64)
     run = machine.kernel(program, machine.lanes(_DTYPES[x.dtype]), rows.layout, gradient=True)
 
     def part(span: _Span, k: int) -> None:
-        here = span.start * x.element_size()
+        here, scratch = span.start * x.element_size(), _scratch(program, rows, span, x)
         run(
-            x.data_ptr() + here, grad.data_ptr() + here, slope.data_ptr() + here, coefficients.data_ptr(),
-            sums[k].data_ptr(), gain, span.rows, rows.period, rows.pieces, span.length,
+            x.data_ptr() + here, grad.data_ptr() + here, slope.data_ptr() + here, packed.data_ptr(),
+            sums[k].data_ptr(), scratch.data_ptr(),
+            gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
         )  # fmt: skip
 
     _side_by_side(part, spans)
     if not betas:
         return slope, []
     total = sums[0] if len(spans) == 1 else sums.sum(0)
-    return slope, list(rows.gather(total, x.shape[channel_dim]).to(betas[0].dtype).unbind())
+    return slope, list(total.to(betas[0].dtype).unbind())
 
 
 @dataclass(frozen=True)
@@ -148,7 +126,7 @@ def _spans(rows: _Rows, threads: int) -> tuple[_Span, ...]:
     if rows.layout == "rows" and rows.rows == 1:  # one coefficient for all, or none: any place is as good
         step = -(-rows.length // threads)
         return tuple(_Span(k, 1, min(step, rows.length - k)) for k in range(0, rows.length, step))
-    period = rows.period * rows.pieces
+    period = rows.channels * rows.times if rows.layout == "rows" else 1
     step = -(-rows.rows // period // threads) * period
     return tuple(_Span(k * rows.length, min(step, rows.rows - k), rows.length) for k in range(0, rows.rows, step))
 
@@ -201,10 +179,10 @@ def _plan(shape: tuple[int, ...], stride: tuple[int, ...], channel_dim: int, per
     outer = elements // (inner * channels)
     if inner >= _LONG_ROW:
         pieces = _pieces(inner)
-        return _Rows("rows", outer * channels * pieces, channels, inner // pieces, pieces)
+        return _Rows("rows", outer * channels * pieces, channels, inner // pieces, times=pieces)
     wanted = max(1, _SHARED_ROW // (channels * inner))
     repeats = math.gcd(outer, 2 ** (wanted.bit_length() - 1))
-    return _Rows("columns", outer // repeats, 1, channels * inner * repeats, repeats=repeats, inner=inner)
+    return _Rows("columns", outer // repeats, channels, channels * inner * repeats, inner=inner)
 
 
 def _pieces(inner: int) -> int:
@@ -213,10 +191,15 @@ def _pieces(inner: int) -> int:
     return next(fits, 1)
 
 
-def _coefficients(program: Program, betas: Sequence[Tensor], x: Tensor) -> Tensor:
-    """The program's coefficients, ``(k, channels)``, in x's dtype."""
-    if not program.coefficients:
-        return x.new_empty(0, 1)
-    here = [beta.detach().to(x.dtype) for beta in betas]
-    values = torch_functions(program.coefficients, program.betas)(*here)
-    return torch.stack([v if isinstance(v, Tensor) else torch.full_like(here[0], v) for v in values])
+def _packed(betas: Sequence[Tensor], x: Tensor) -> Tensor:
+    """β as the loop reads them, ``(k, channels)`` of x's dtype; x itself, which nobody reads, where there is none."""
+    if not betas:
+        return x
+    packed = betas[0] if len(betas) == 1 else torch.stack(list(betas))
+    return packed.detach().to(x.dtype).contiguous()
+
+
+def _scratch(program: Program, rows: _Rows, span: _Span, x: Tensor) -> Tensor:
+    size = x.element_size()
+    count = scratch_bytes(program, rows.layout, channels=rows.channels, length=span.length, itemsize=size)
+    return torch.empty(count, dtype=torch.uint8)

@@ -12,7 +12,7 @@ import sympy
 from actsearch.expression import Expression, X
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself: hashing sympy expressions at every call costs time
 class Program:
     """What one pass over x computes.
 

@@ -59,7 +59,7 @@ class ExhaustiveController:
 
         None too while some are not told yet of which it is to find the best.
         """
-        formulas = []
+        formulas: list[Formula] = []
         while len(formulas) < n and self._position < len(self._order):
             formula = self._next()
             if self._is_new(formula):
