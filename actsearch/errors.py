@@ -70,7 +70,15 @@ class NumericError(ActsearchError, ArithmeticError):
 
 
 class OutOfRangeError(NumericError):
-    """An intermediate is too large for any arithmetic."""
+    """An intermediate is too large for any arithmetic.
+
+    Attributes:
+        sign: of the intermediate, 1 or -1; 0 where it is not known.
+    """
+
+    def __init__(self, message: str, sign: int = 0) -> None:
+        super().__init__(message)
+        self.sign = sign
 
 
 class UndefinedError(NumericError):

@@ -6,7 +6,7 @@ Real and never hanging: what is too large for any arithmetic raises, what is too
 # mypy: disable-error-code=no-any-return
 # (mpmath carries no types)
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ import sympy
 from mpmath import libmp
 from mpmath.libmp import fhalf, fnone, fone, fzero
 
-from actsearch.errors import InexactError, OutOfRangeError
+from actsearch.errors import InexactError, NumericError, OutOfRangeError
 
 MAX_EXPONENT_BITS = 22
 """exp, sinh and cosh of more than 2 to this power, about 1.8 million decimal digits, count as out of range."""
@@ -69,10 +69,14 @@ def _product(run: Run, *factors: Raw) -> Raw:
     return result
 
 
+def _beyond_exp(sign: int) -> OutOfRangeError:
+    return OutOfRangeError("an intermediate is beyond exp(4,000,000)", sign)
+
+
 def _exp(run: Run, u: Raw) -> Raw:
     if u[1] and _size(u) > MAX_EXPONENT_BITS:
         if not u[0]:
-            raise OutOfRangeError("an intermediate is beyond exp(4,000,000)")
+            raise _beyond_exp(1)
         return fzero
     return libmp.mpf_exp(u, run.bits, "n")
 
@@ -88,7 +92,7 @@ def power_of(exponent: sympy.Expr) -> Callable[..., Raw]:
     def power(run: Run, u: Raw) -> Raw:
         if u[1] and abs(n * _size(u)) > 2**MAX_EXPONENT_BITS and abs(_size(u)) > 1:
             if n * _size(u) > 0:
-                raise OutOfRangeError(f"a power {n} is beyond 2**4,000,000")
+                raise OutOfRangeError(f"a power {n} is beyond 2**4,000,000", -1 if u[0] and n % 2 else 1)
             return fzero
         return libmp.mpf_pow_int(u, n, run.bits, "n")
 
@@ -108,9 +112,12 @@ def _power(run: Run, u: Raw, exponent: Raw) -> Raw:
         raise libmp.ComplexResult
     wide = run.bits + MAX_EXPONENT_BITS + 10
     log = libmp.mpf_mul(exponent, libmp.mpf_log(libmp.mpf_abs(u), wide, "n"), wide, "n")
-    result = _exp(run, log)
-    odd = whole and exponent[2] == 0
-    return libmp.mpf_neg(result) if u[0] and odd else result
+    is_negative = bool(u[0]) and exponent[2] == 0
+    try:
+        result = _exp(run, log)
+    except OutOfRangeError as err:
+        raise OutOfRangeError(str(err), -1 if is_negative else 1) from None
+    return libmp.mpf_neg(result) if is_negative else result
 
 
 def _log(run: Run, u: Raw) -> Raw:
@@ -130,10 +137,10 @@ def _circular(function: Callable[..., Raw]) -> Callable[..., Raw]:
     return circular
 
 
-def _hyperbolic(function: Callable[..., Raw]) -> Callable[..., Raw]:
+def _hyperbolic(function: Callable[..., Raw], *, odd: bool) -> Callable[..., Raw]:
     def hyperbolic(run: Run, u: Raw) -> Raw:
         if u[1] and _size(u) > MAX_EXPONENT_BITS:
-            raise OutOfRangeError("an intermediate is beyond exp(4,000,000)")
+            raise _beyond_exp(-1 if odd and u[0] else 1)
         return function(u, run.bits, "n")
 
     return hyperbolic
@@ -224,7 +231,7 @@ OPERATIONS: Mapping[str, Callable[..., Raw]] = MappingProxyType({
     "asinh": _plain(libmp.mpf_asinh),
     "atan": _plain(libmp.mpf_atan),
     "cos": _circular(libmp.mpf_cos),
-    "cosh": _hyperbolic(libmp.mpf_cosh),
+    "cosh": _hyperbolic(libmp.mpf_cosh, odd=False),
     "erf": _saturating(libmp.mpf_erf),
     "exp": _exp,
     "log": _log,
@@ -233,8 +240,45 @@ OPERATIONS: Mapping[str, Callable[..., Raw]] = MappingProxyType({
     "sin": _circular(libmp.mpf_sin),
     "sinc": _sinc,
     "sinc_slope": _sinc_slope,
-    "sinh": _hyperbolic(libmp.mpf_sinh),
+    "sinh": _hyperbolic(libmp.mpf_sinh, odd=True),
     "softplus": _softplus,
     "tanh": _saturating(libmp.mpf_tanh),
 })  # fmt: skip
 """What each kind of node does, by the name of its sympy class: the run, then the operands."""
+
+
+_FAR_BELOW = 2**20
+"""Numbers below 2 to this power are small beside one that is out of range, even after a few sums with such numbers."""
+
+_LIMITS: Mapping[str, tuple[Raw, Raw]] = MappingProxyType({
+    "Heaviside": (fzero, fone), "erf": (fnone, fone), "sigmoid": (fzero, fone), "sign": (fnone, fone),
+    "tanh": (fnone, fone),
+})  # fmt: skip
+"""What a function is, to any precision here, of a number that is out of range below and above."""
+
+
+def beyond(name: str, operands: Sequence[Raw | NumericError]) -> Raw | NumericError:
+    """What an operation makes of operands of which some are errors: mostly the first of these.
+
+    A number that is out of range has a sign all the same: min(exp(exp(exp(100))), 1) is 1.
+    """
+    error = next(a for a in operands if isinstance(a, NumericError))
+    outside = [a for a in operands if isinstance(a, OutOfRangeError) and a.sign]
+    numbers = [a for a in operands if not isinstance(a, NumericError)]
+    if len(outside) + len(numbers) < len(operands) or any(a[1] and _size(a) > _FAR_BELOW for a in numbers):
+        return OutOfRangeError(str(error)) if isinstance(error, OutOfRangeError) else error
+    first, signs = outside[0], {a.sign for a in outside}
+    if name in _LIMITS:
+        return _LIMITS[name][first.sign > 0]
+    if name in ("exp", "softplus"):
+        return first if first.sign > 0 else fzero
+    if name in ("Max", "Min"):
+        winner = 1 if name == "Max" else -1
+        if winner not in signs and numbers:
+            return OPERATIONS[name](Run(0), *numbers)
+        return OutOfRangeError(str(first), winner if winner in signs else -winner)
+    if name == "Mul" and all(a[1] and _size(a) > 0 for a in numbers):
+        negative = sum(bool(a[0]) for a in numbers) + sum(a.sign < 0 for a in outside)
+        return OutOfRangeError(str(first), -1 if negative % 2 else 1)
+    known = name == "sinh" or (name == "Add" and len(signs) == 1)
+    return first if known else OutOfRangeError(str(first), 1 if name in ("Abs", "cosh") else 0)

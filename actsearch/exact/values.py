@@ -17,7 +17,7 @@ import sympy
 from mpmath import libmp
 
 from actsearch.errors import InexactError, NumericError, UndefinedError
-from actsearch.exact.arithmetic import OPERATIONS, Raw, Run, constant, power_of, total
+from actsearch.exact.arithmetic import OPERATIONS, Raw, Run, beyond, constant, power_of, total
 from actsearch.expression import Expression
 from actsearch.graph import Node, graph
 
@@ -117,16 +117,16 @@ class _Program:
     def run(
         self, digits: int, inputs: Mapping[str, Raw], rounding: Rounding | None
     ) -> tuple[bool, list[Raw | NumericError]]:
-        """Whether a sum is in doubt, and all roots; an error travels to the roots that need it, and to no other."""
+        """Whether a sum is in doubt, and all roots; an error travels to the roots that hang on it, and to no other."""
         run = Run(int(libmp.dps_to_prec(digits)))
         line: list[Raw | NumericError] = []
-        for leaf, operation, args in self._steps:
+        for leaf, name, operation, args in self._steps:
             if leaf is not None:
                 line.append(inputs[leaf.name] if leaf.is_Symbol else _number(leaf, run.bits, rounding))
                 continue
             operands = [line[i] for i in args]
-            failed = next((a for a in operands if isinstance(a, NumericError)), None)
-            line.append(failed or _attempt(operation, run, operands))
+            failed = any(isinstance(a, NumericError) for a in operands)
+            line.append(beyond(name, operands) if failed else _attempt(operation, run, operands))
         return run.in_doubt, [line[i] for i in self._roots]
 
 
@@ -144,16 +144,16 @@ def _attempt(operation: Callable[..., Raw], run: Run, operands: list[Any]) -> Ra
         return UndefinedError("no finite real value: 1/0, or log or root of a number that is not positive")
 
 
-def _step(node: Node) -> tuple[sympy.Expr | None, Callable[..., Raw], tuple[int, ...]]:
+def _step(node: Node) -> tuple[sympy.Expr | None, str, Callable[..., Raw], tuple[int, ...]]:
     expr = node.expr
-    if expr.is_Symbol or expr.is_number:
-        return expr, total, ()
-    if expr.is_Pow and expr.exp.is_number:
-        return None, power_of(expr.exp), node.args
     name = type(expr).__name__
+    if expr.is_Symbol or expr.is_number:
+        return expr, name, total, ()
+    if expr.is_Pow and expr.exp.is_number:
+        return None, name, power_of(expr.exp), node.args
     if name not in OPERATIONS:
         raise UndefinedError(f"no exact form for {name}")
-    return None, OPERATIONS[name], node.args
+    return None, name, OPERATIONS[name], node.args
 
 
 def _number(expr: sympy.Expr, bits: int, rounding: Rounding | None) -> Raw:

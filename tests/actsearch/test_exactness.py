@@ -115,6 +115,25 @@ def test_what_has_no_value_says_so_at_once(text: str, x: float, error: type[Exce
         exact.value(read(text), x, {"beta": 0.5})
 
 
+@pytest.mark.parametrize(("text", "expected"), [
+    ("min(exp(exp(exp(x))), sinc(x))", mp.sinc(100)), ("max(-exp(exp(exp(x))), 2)", 2), ("tanh(exp(exp(exp(x))))", 1),
+    ("min(x, 3 + 2*exp(exp(exp(x))))", 100), ("sigmoid(x - exp(exp(exp(x))))", 0), ("exp(-exp(exp(exp(x)))) + 1", 1),
+    ("max(1, sinh(-exp(exp(exp(x)))))", 1), ("min(1, abs(-exp(exp(exp(x)))))", 1), ("sign(-2*cosh(exp(exp(x))))", -1),
+    ("max(1, x*(-exp(exp(exp(x)))))", 1), ("max(2, min(-exp(exp(exp(x))), exp(exp(exp(x)))))", 2), ("erf(beta*(-x)**3*exp(exp(exp(x))))", -1),
+])  # fmt: skip
+def test_a_number_out_of_range_still_has_a_sign(text: str, expected: object) -> None:
+    assert mpmath.almosteq(exact.value(read(text), 100), mpmath.mpf(expected), rel_eps=1e-15)
+
+
+@pytest.mark.parametrize("text", [
+    "min(1, exp(exp(exp(x))))*exp(exp(exp(x)))", "min(1, exp(exp(exp(x))) - exp(exp(exp(2*x))))", "min(1, exp(-x)*exp(exp(exp(x))))",
+    "max(1, exp(exp(exp(x))))", "max(1, cos(exp(exp(exp(x)))))",
+])  # fmt: skip
+def test_where_the_size_is_not_known_there_is_no_value(text: str) -> None:
+    with pytest.raises((OutOfRangeError, InexactError)):
+        exact.value(read(text), 100)
+
+
 def test_one_pole_does_not_hide_the_other_results() -> None:
     pole, plain = exact.values([read("1/x"), read("cos(x)")], 0)
     assert isinstance(pole, UndefinedError)
@@ -219,7 +238,7 @@ def _lighter(i: int, expression: Expression) -> Findings:
     return check(expression, backends, dtypes=[DTYPES[i // 3 % 2]], betas=[BETAS[i % 3]], most_kinks=2)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_function_of_the_one_unit_space() -> None:
     forms = {canonical_text(e): canonical(e) for e in map(expression_of, SPACES[1].enumerate()) if is_finite(e)}
@@ -227,7 +246,7 @@ def test_every_function_of_the_one_unit_space() -> None:
     assert_exact(_in_processes(_whole, list(forms.values())))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_six_hundred_larger_formulas() -> None:
     assert_exact(_in_processes(_at_one_beta, [*sample(2, 300, seed=4), *sample(3, 300, seed=5)]))

@@ -73,7 +73,7 @@ def test_the_one_unit_space_against_brute_force() -> None:
     assert (strings, texts, fingerprints) == (6250, 4079, 4079)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_unit_formulas_against_brute_force() -> None:
     """20,000 draws. The rules need not merge all that the fingerprint merges, but nearly all.
