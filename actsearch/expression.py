@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import sympy
-from sympy.printing.numpy import NumPyPrinter
 
 from actsearch.derivative import differentiate
 from actsearch.formula import Formula
 from actsearch.functions import numpy_sigmoid, numpy_sinc, numpy_sinc_slope, numpy_softplus
-from actsearch.printers import FormulaLatexPrinter, TextPrinter
+from actsearch.printers import FormulaLatexPrinter, NumPyFormulaPrinter, TextPrinter
 
 X = sympy.Symbol("x", real=True)
 """The pre-activation. Real, or |x| would have no derivative."""
@@ -96,10 +95,8 @@ class Expression:
     @cached_property
     def _numpy(self) -> Callable[..., Any]:
         symbols = [X, *(beta_symbol(name) for name in self.initial)]
-        # sympy's numpy code for a step decides its side case by case of what is inside, and overflows on the way
-        expr = self.expr.replace(sympy.Heaviside, lambda u, *_: (sympy.sign(u) + 1) / 2)
         function: Callable[..., Any] = sympy.lambdify(
-            symbols, expr, modules=[_NUMPY, "numpy"], printer=_PRINTER, cse=True
+            symbols, self.expr, modules=[_NUMPY, "numpy"], printer=_PRINTER, cse=True
         )
         return function
 
@@ -107,21 +104,15 @@ class Expression:
         return self.full_text
 
 
-class _NumPyPrinter(NumPyPrinter):
-    """Prints sinc by its own name, not as numpy's sinc(x/π)."""
-
-    def _print_sinc(self, expr: sympy.Expr) -> str:
-        return f"sinc({self._print(expr.args[0])})"
-
-
 _NUMPY = {
     "sigmoid": numpy_sigmoid,
     "sinc": numpy_sinc,
     "softplus": numpy_softplus,
     "sinc_slope": numpy_sinc_slope,
+    "step": lambda u: (np.sign(u) + 1) / 2,
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
 }
-_PRINTER = _NumPyPrinter({
+_PRINTER = NumPyFormulaPrinter({
     "fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True,
     "user_functions": {name: name for name in _NUMPY},
 })  # fmt: skip

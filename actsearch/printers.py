@@ -1,10 +1,11 @@
-"""A sympy expression as text: in the reader's own words, and as LaTeX."""
+"""A sympy expression as text: in the reader's own words, as LaTeX and as numpy code."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 
 import sympy
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
@@ -110,3 +111,17 @@ class FormulaLatexPrinter(LatexPrinter):
             text += (r" \cdot " if others[0].isdigit() else " ") + others
         sign = "- " if number < 0 else ""
         return sign + (text if below == 1 else rf"\frac{{{text}}}{{{self._print(below)}}}")
+
+
+class NumPyFormulaPrinter(NumPyPrinter):
+    """Prints sinc and the step by their own names, for functions of ours.
+
+    numpy's sinc is sin(πx)/(πx). sympy's numpy code for a step decides its side case by case of what is inside, and
+    overflows on the way; were it written as (sign + 1)/2, sympy would multiply it out, and the sum cancel.
+    """
+
+    def _print_sinc(self, expr: sympy.Expr) -> str:
+        return f"sinc({self._print(expr.args[0])})"
+
+    def _print_Heaviside(self, expr: sympy.Expr) -> str:
+        return f"step({self._print(expr.args[0])})"

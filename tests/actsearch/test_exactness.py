@@ -196,7 +196,7 @@ def test_named_traps() -> None:
     """Those that a naive form gets wrong: σ and softplus at ±100, sinc at 0, the logarithm at 0, asinh's slope far out."""
     texts = ["sigmoid(x)", "softplus(x)", "x*sigmoid(x)", "sinc(x)", "log(abs(x) + 1e-5)", "sqrt(abs(x) + 1e-5)", "asinh(exp(x))",
              "max(x, 0)", "abs(x)", "max(x, -x/2)", "max(x, x**2, abs(x))", "sinh(x)*exp(-x**2)", "x*tanh(softplus(x))",
-             "max(cos(x), cosh(x))", "erf(x)*asinh(x)", "sinc(beta*x)*x", "max(exp(x), cos(1))", "exp(-beta*abs(x - beta2)); beta=0.5"]  # fmt: skip
+             "max(cos(x), cosh(x))", "erf(x)*asinh(x)", "sinc(beta*x)*x", "max(exp(x), cos(1))", "min(x, x**2)", "min(-x, softplus(x))", "exp(-beta*abs(x - beta2)); beta=0.5"]  # fmt: skip
     assert_exact(check(canonical(read(text)), BACKENDS) for text in texts)
 
 
