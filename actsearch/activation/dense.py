@@ -1,10 +1,5 @@
-"""One pass of machine code over a tensor: its memory as rows of equal length, each channel's coefficients where it is.
+"""A pass of machine code over a tensor, forward or backward, shared out among torch's threads."""
 
-Channels first, channels last and every other dense order of dimensions are the same loop: memory is a product of what
-lies outside the channels, the channels, and what lies inside.
-"""
-
-import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,34 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from actsearch.activation import machine
-from actsearch.activation.loops import Layout, scratch_bytes
+from actsearch.activation.layout import Rows, Span, rows_of, spans_of
+from actsearch.activation.loops import scratch_bytes
 from actsearch.activation.program import Program
 
-_LONG_ROW = 256
-"""Elements of a channel that lie side by side, from which a row is one channel; shorter ones share a row."""
-
-_LONGEST_ROW = 4096
-"""Elements of a row at most, where its length has a divisor for it."""
-
-_SHARED_ROW = 1024
-"""Most elements to which rows of many channels are repeated, so that the loop over them is worth its start."""
-
-_WORTH_A_THREAD = 2**16
-"""Elements from which a pass is shared out among torch's threads."""
-
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A tensor's memory as the machine code sees it: the numbers of actsearch.activation.loops.Loop."""
-
-    layout: Layout
-    rows: int
-    channels: int
-    length: int
-    times: int = 1
-    inner: int = 1
 
 
 def is_possible(x: Tensor) -> bool:
@@ -63,19 +35,9 @@ def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, c
         channel_dim: x's dimension of the channels.
     """
     _check(betas, x, channel_dim)
-    x, rows = _rows(program, x, channel_dim)
+    x, loop = _loop(program, x, channel_dim, gradient=False)
     y = torch.empty_like(x)
-    packed = _packed(betas, x)
-    run = machine.kernel(program, machine.lanes(_DTYPES[x.dtype]), rows.layout, gradient=False)
-
-    def part(span: _Span, _: int) -> None:
-        here, scratch = span.start * x.element_size(), _scratch(program, rows, span, x)
-        run(
-            x.data_ptr() + here, y.data_ptr() + here, packed.data_ptr(), scratch.data_ptr(),
-            gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
-        )  # fmt: skip
-
-    _side_by_side(part, _spans(rows, torch.get_num_threads()))
+    loop.run((x, y), (_packed(betas, x),), gain)
     return y
 
 
@@ -86,109 +48,22 @@ def backward(
     _check(betas, x, channel_dim)
     if grad.shape != x.shape:
         raise ValueError(f"a gradient of shape {tuple(grad.shape)} for x of shape {tuple(x.shape)}")
-    x, rows = _rows(program, x, channel_dim)
+    x, loop = _loop(program, x, channel_dim, gradient=True)
     grad = grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
     slope = torch.empty_like(x)
-    packed = _packed(betas, x)
-    spans = _spans(rows, torch.get_num_threads())
-    sums = torch.zeros(len(spans), len(betas), rows.channels, dtype=torch.float64)
-    run = machine.kernel(program, machine.lanes(_DTYPES[x.dtype]), rows.layout, gradient=True)
-
-    def part(span: _Span, k: int) -> None:
-        here, scratch = span.start * x.element_size(), _scratch(program, rows, span, x)
-        run(
-            x.data_ptr() + here, grad.data_ptr() + here, slope.data_ptr() + here, packed.data_ptr(),
-            sums[k].data_ptr(), scratch.data_ptr(),
-            gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
-        )  # fmt: skip
-
-    _side_by_side(part, spans)
+    sums = torch.zeros(len(loop.spans), len(betas), loop.rows.channels, dtype=torch.float64)
+    loop.run((x, grad, slope), (_packed(betas, x), sums), gain)
     if not betas:
         return slope, []
-    total = sums[0] if len(spans) == 1 else sums.sum(0)
+    total = sums[0] if len(sums) == 1 else sums.sum(0)
     return slope, list(total.to(betas[0].dtype).unbind())
-
-
-@dataclass(frozen=True)
-class _Span:
-    """What one thread works through: so many rows of such a length from that element on."""
-
-    start: int
-    rows: int
-    length: int
-
-
-@lru_cache(maxsize=4096)
-def _spans(rows: _Rows, threads: int) -> tuple[_Span, ...]:
-    """The rows shared out among threads, whole periods each; one span where threads are not worth it."""
-    if threads == 1 or rows.rows * rows.length < _WORTH_A_THREAD:
-        return (_Span(0, rows.rows, rows.length),)
-    if rows.layout == "rows" and rows.rows == 1:  # one coefficient for all, or none: any place is as good
-        step = -(-rows.length // threads)
-        return tuple(_Span(k, 1, min(step, rows.length - k)) for k in range(0, rows.length, step))
-    period = rows.channels * rows.times if rows.layout == "rows" else 1
-    step = -(-rows.rows // period // threads) * period
-    return tuple(_Span(k * rows.length, min(step, rows.rows - k), rows.length) for k in range(0, rows.rows, step))
-
-
-def _side_by_side(part: Callable[[_Span, int], None], spans: Sequence[_Span]) -> None:
-    if len(spans) == 1:
-        part(spans[0], 0)
-    else:
-        list(_pool(os.getpid(), len(spans)).map(part, spans, range(len(spans))))
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process: a fork inherits the object and none of its threads."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="actsearch")
 
 
 def _check(betas: Sequence[Tensor], x: Tensor, channel_dim: int) -> None:
     """The loop reads addresses: β of another length, put in between forward and backward, is somebody else's memory."""
-    if any(beta.shape != (x.shape[channel_dim],) or beta.device != x.device for beta in betas):
-        raise ValueError(f"β of shapes {[tuple(b.shape) for b in betas]} for x of shape {tuple(x.shape)}")
-
-
-def _rows(program: Program, x: Tensor, channel_dim: int) -> tuple[Tensor, _Rows]:
-    """The tensor, copied if its memory has gaps or overlaps, and its rows."""
-    per_channel = bool(program.betas)
-    rows = _plan(x.shape, x.stride(), channel_dim, per_channel)
-    if rows is None:
-        x = x.contiguous()
-        rows = _plan(x.shape, x.stride(), channel_dim, per_channel)
-    assert rows is not None
-    return x, rows
-
-
-@lru_cache(maxsize=4096)
-def _plan(shape: tuple[int, ...], stride: tuple[int, ...], channel_dim: int, per_channel: bool) -> _Rows | None:
-    """The rows of a tensor, or None where its memory has gaps or overlaps."""
-    elements = 1
-    for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
-        if step != elements:
-            return None
-        elements *= size
-    elements = math.prod(shape)
-    if not per_channel:
-        return _Rows("rows", 1, 1, elements)
-    channels = shape[channel_dim]
-    if not elements:
-        return _Rows("rows", 0, channels, 0)
-    inner = stride[channel_dim] if channels > 1 else elements
-    outer = elements // (inner * channels)
-    if inner >= _LONG_ROW:
-        pieces = _pieces(inner)
-        return _Rows("rows", outer * channels * pieces, channels, inner // pieces, times=pieces)
-    wanted = max(1, _SHARED_ROW // (channels * inner))
-    repeats = math.gcd(outer, 2 ** (wanted.bit_length() - 1))
-    return _Rows("columns", outer // repeats, channels, channels * inner * repeats, inner=inner)
-
-
-def _pieces(inner: int) -> int:
-    """Into how many equal pieces a long row is cut: sums within one are in x's own type, over all in float64."""
-    fits = (pieces for pieces in range(-(-inner // _LONGEST_ROW), inner // _LONG_ROW + 1) if inner % pieces == 0)
-    return next(fits, 1)
+    for beta in betas:
+        if beta.shape != (x.shape[channel_dim],) or beta.device != x.device:
+            raise ValueError(f"β of shapes {[tuple(b.shape) for b in betas]} for x of shape {tuple(x.shape)}")
 
 
 def _packed(betas: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -196,10 +71,87 @@ def _packed(betas: Sequence[Tensor], x: Tensor) -> Tensor:
     if not betas:
         return x
     packed = betas[0] if len(betas) == 1 else torch.stack(list(betas))
-    return packed.detach().to(x.dtype).contiguous()
+    return packed if packed.dtype is x.dtype and packed.is_contiguous() else packed.to(x.dtype).contiguous()
 
 
-def _scratch(program: Program, rows: _Rows, span: _Span, x: Tensor) -> Tensor:
-    size = x.element_size()
-    count = scratch_bytes(program, rows.layout, channels=rows.channels, length=span.length, itemsize=size)
-    return torch.empty(count, dtype=torch.uint8)
+def _loop(program: Program, x: Tensor, channel_dim: int, *, gradient: bool) -> tuple[Tensor, "_Loop"]:
+    """The tensor, copied if its memory has gaps or overlaps, and the loop over it."""
+    threads = torch.get_num_threads()
+    loop = _known_loop(program, x.shape, x.stride(), x.dtype, channel_dim, threads, gradient)
+    if loop is None:
+        x = x.contiguous()
+        loop = _known_loop(program, x.shape, x.stride(), x.dtype, channel_dim, threads, gradient)
+    assert loop is not None
+    return x, loop
+
+
+@lru_cache(maxsize=4096)
+def _known_loop(
+    program: Program,
+    shape: torch.Size,
+    stride: tuple[int, ...],
+    dtype: torch.dtype,
+    channel_dim: int,
+    threads: int,
+    gradient: bool,
+) -> "_Loop | None":
+    """The loop over tensors of one form; None where their memory has gaps or overlaps."""
+    rows = rows_of(shape, stride, channel_dim, per_channel=bool(program.betas))
+    if rows is None:
+        return None
+    kernel = machine.kernel(program, machine.lanes(_DTYPES[dtype]), rows.layout, gradient=gradient)
+    spans, itemsize = spans_of(rows, threads), dtype.itemsize
+    scratch = [
+        scratch_bytes(program, rows.layout, channels=rows.channels, length=span.length, itemsize=itemsize)
+        for span in spans
+    ]
+    return _Loop(kernel, rows, spans, max(scratch, default=0), itemsize)
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A compiled loop with all its numbers: what tensors of one shape and order of memory share.
+
+    Attributes:
+        kernel: actsearch.activation.machine.kernel.
+        rows: of the tensors.
+        spans: the parts for the threads.
+        scratch: bytes of working memory a span.
+        itemsize: bytes of an element.
+    """
+
+    kernel: Callable[..., None]
+    rows: Rows
+    spans: tuple[Span, ...]
+    scratch: int
+    itemsize: int
+
+    def run(self, tensors: Sequence[Tensor], vectors: Sequence[Tensor], gain: float) -> None:
+        """Runs every span.
+
+        Args:
+            tensors: x's form each: x and y, or x, the gradient by the output and the one by x.
+            vectors: β ``(k, channels)``, and in a backward pass the sums ``(spans, k, channels)``.
+            gain: multiplies the function.
+        """
+        if len(self.spans) == 1:
+            self._run_span(0, tensors, vectors, gain)
+        else:
+            pool = _pool(os.getpid(), len(self.spans))
+            list(pool.map(lambda k: self._run_span(k, tensors, vectors, gain), range(len(self.spans))))
+
+    def _run_span(self, k: int, tensors: Sequence[Tensor], vectors: Sequence[Tensor], gain: float) -> None:
+        span, rows = self.spans[k], self.rows
+        here = span.start * self.itemsize
+        scratch = torch.empty(self.scratch, dtype=torch.uint8)
+        packed, *sums = vectors
+        self.kernel(
+            *(t.data_ptr() + here for t in tensors), packed.data_ptr(), *(s[k].data_ptr() for s in sums),
+            scratch.data_ptr(), gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process: a fork inherits the object and none of its threads."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="actsearch")
