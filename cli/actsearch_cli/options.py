@@ -59,7 +59,9 @@ Minutes = Annotated[
     float | None, typer.Option("--minutes", help="Stop proposing after so many minutes.", show_default="no limit")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same search.", show_default="0")]
-Controller = Annotated[str | None, typer.Option("--controller", help="Who proposes: ppo, random, exhaustive.", show_default="ppo")]
+Controller = Annotated[
+    str | None, typer.Option("--controller", help="Who proposes: ppo, random, exhaustive.", show_default="ppo")
+]
 Units = Annotated[int | None, typer.Option("--units", help="Core units of a formula, 1 to 8.", show_default="1")]
 Steps = Annotated[
     int | None, typer.Option("--steps", help="Training steps of a child.", show_default="the child's own")
@@ -71,7 +73,9 @@ Lag = Annotated[int | None, typer.Option("--lag", help="Batches in flight: lag t
 Repeats = Annotated[
     int | None,
     typer.Option(
-        "--repeats", help="Trainings of one function at most, with seeds of their own; then it is free.", show_default="1"
+        "--repeats",
+        help="Trainings of one function at most, with seeds of their own; then it is free.",
+        show_default="1",
     ),
 ]
 Child = Annotated[

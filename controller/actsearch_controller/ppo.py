@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from actsearch.config import PPOSettings
 from actsearch.formula import Formula
 from actsearch.space import Space
+from actsearch_controller.metrics import mean_reward
 from actsearch_controller.policy import Policy, Scores
 
 KINDS = ("input", "unary", "binary")
@@ -96,35 +97,34 @@ class PPOController:
         """One update from the oldest batch asked and not yet told.
 
         Args:
-            formulas: that batch in slot order, or its beginning: a search's last batch may have been cut.
+            formulas: those of that batch that have a reward, in slot order.
             rewards: one for each, higher is better.
 
         Returns:
-            Metrics, defined in `docs/metrics.md`.
+            Metrics, defined in `docs/metrics.md`; none where no formula had a reward, and then nothing is learned.
 
         Raises:
             ValueError: other formulas than those asked first.
         """
         rollout = self._take(formulas)
-        mean_reward = fmean(rewards)
-        baseline = mean_reward if self._baseline is None else self._baseline
+        if not formulas:
+            return {}
+        baseline = fmean(rewards) if self._baseline is None else self._baseline
         with _one_thread():
             metrics = self._update(rollout, torch.tensor([reward - baseline for reward in rewards]))
         for value in rewards:
             baseline += (1 - self._settings.baseline_decay) * (value - baseline)
         self._baseline = baseline
         self._updates += 1
-        return {**metrics, "mean_reward": mean_reward, "baseline": baseline}
+        return {**metrics, **mean_reward(rewards), "baseline": baseline}
 
     def _take(self, formulas: Sequence[Formula]) -> _Rollout:
         if not self._in_flight:
             raise ValueError("nothing was asked that is not told yet")
-        oldest, n = self._in_flight[0], len(formulas)
-        told = torch.tensor([self._space.choices(formula) for formula in formulas])
-        if not 1 <= n <= len(oldest.choices) or not torch.equal(told, oldest.choices[:n]):
-            raise ValueError("batches are told in the order asked, their formulas in slot order")
+        oldest = self._in_flight[0]
+        slots = _slots([self._space.choices(formula) for formula in formulas], oldest.choices.tolist())
         del self._in_flight[0]
-        return _Rollout(oldest.choices[:n], oldest.log_prob[:n])
+        return _Rollout(oldest.choices[slots], oldest.log_prob[slots])
 
     def _update(self, rollout: _Rollout, advantage: Tensor) -> dict[str, float]:
         for _ in range(self._settings.epochs):
@@ -202,6 +202,17 @@ class PPOController:
         while f"in_flight.{len(self._in_flight)}.choices" in tensors:
             batch = _under(f"in_flight.{len(self._in_flight)}", tensors)
             self._in_flight.append(_Rollout(batch["choices"], batch["log_prob"]))
+
+
+def _slots(told: Sequence[Sequence[int]], asked: Sequence[Sequence[int]]) -> list[int]:
+    """The slot of each formula told, in a batch asked; `ValueError` where they are not some of it in its order."""
+    slots, rest = [], iter(enumerate(asked))
+    for choices in told:
+        slot = next((slot for slot, other in rest if tuple(other) == tuple(choices)), None)
+        if slot is None:
+            raise ValueError("batches are told in the order asked, their formulas in slot order")
+        slots.append(slot)
+    return slots
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -66,5 +66,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 
 def test_a_space_too_large_to_list_is_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match=r"the space has 156,250,000 token sequences, at most 1,000,000 can be listed"):
+    with pytest.raises(
+        ConfigError, match=r"the space has 156,250,000 token sequences, at most 1,000,000 can be listed"
+    ):
         ExhaustiveController(Space(SpaceSettings(units=2)), seed=0)
