@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 NAME = "bench"
 
 DEFAULT_LANDSCAPE = "prototype"
-DEFAULT_CONTROLLERS = "ppo,random,random_new,exhaustive"
+DEFAULT_CONTROLLERS = "ppo,random,random_new,local,evolution"
 TARGETS = {"swish": "Swish family", "strict_swish": "strict Swish", "top_1_percent": "top 1 %"}
 """What a search is to find, as in `actsearch_controller.arena`, and what the table calls it."""
 PIPED_WIDTH = 150
@@ -44,8 +45,12 @@ def command(
     processes: Annotated[
         int | None, typer.Option("--processes", help="They decide nothing.", min=1, show_default="one a core")
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Picture of the curves: .png, .svg or .pdf.", show_default="none")
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="CSV of the curves, a row a controller and evaluation.")
+        Path | None,
+        typer.Option("--output", help="CSV of the curves, a row a controller and evaluation.", show_default="none"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -70,11 +75,15 @@ def command(
         raise ConfigError("--controllers names at least one, such as ppo,random")
     config = RunConfig.parse({"evaluations": evaluations, "batch": batch, "lag": lag})
     _check_writable("--output", output)
+    _check_writable("--figure", figure)
+    draw = None if figure is None else _drawer(figure)
     table = load(landscape)
     processes = min(processes or len(os.sched_getaffinity(0)), len(names) * seeds)
     found = compare(table, names, seeds=seeds, config=config, processes=processes, watch=counted)
     if output is not None:
         output.write_text(_csv(found), encoding="utf-8")
+    if figure is not None and draw is not None:
+        figure.write_bytes(draw(found))
     if as_json:
         print(json.dumps(_document(table, config, seeds, found), indent=2, ensure_ascii=False))
     else:
@@ -87,6 +96,24 @@ def _check_writable(flag: str, path: Path | None) -> None:
 
     if path is not None and not path.parent.is_dir():
         raise ConfigError(f"{flag} {path}: there is no folder {path.parent}")
+
+
+def _drawer(path: Path) -> "Callable[[Mapping[str, Comparison]], bytes]":
+    """What turns comparisons into the bytes of a picture; refuses a format or a missing library before any work."""
+    from actsearch.errors import ConfigError
+
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(f"--figure {path}: a picture ends in .png, .svg or .pdf")
+    try:
+        from actsearch_reports.figures import bench, style
+    except ModuleNotFoundError as err:
+        raise ConfigError("--figure needs matplotlib: pip install 'actsearch[reports]'") from err
+
+    def draw(found: "Mapping[str, Comparison]") -> bytes:
+        curves = [bench.Searches(name, c.regret_bands, c.found_share("swish")) for name, c in found.items()]
+        return style.render(partial(bench.draw, curves), style.WIDE, path.suffix[1:])[0]  # type: ignore[arg-type]
+
+    return draw
 
 
 def _document(landscape: "Landscape", config: Any, seeds: int, found: "Mapping[str, Comparison]") -> dict[str, Any]:

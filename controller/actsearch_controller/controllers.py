@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from actsearch.config import RunConfig
-from actsearch.errors import UnknownNameError
+from actsearch.errors import ConfigError, UnknownNameError
 from actsearch.fingerprint import formula_fingerprint
 from actsearch.space import Space
 from actsearch_controller.ports import Identify, Proposer
@@ -55,11 +55,51 @@ def _exhaustive(config: RunConfig, space: Space, identify: Identify) -> Proposer
     )
 
 
+def _evolution(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.evolution import EvolutionController
+
+    return EvolutionController(space, seed=config.seed)
+
+
+def _local(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.local import LocalController
+
+    return LocalController(space, seed=config.seed)
+
+
+def _reinforce(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.reinforce import ReinforceController
+
+    return ReinforceController(space, config.ppo, seed=config.seed)
+
+
+def _pqt(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.pqt import PQTController
+
+    return PQTController(space, config.ppo, seed=config.seed)
+
+
+def _tpe(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    try:
+        from actsearch_controller.baselines.tpe import TPEController
+    except ModuleNotFoundError as err:
+        if err.name != "optuna":
+            raise
+        raise ConfigError("controller = 'tpe' needs Optuna: pip install 'actsearch[baselines]'") from err
+
+    return TPEController(space, seed=config.seed)
+
+
 CONTROLLERS: Mapping[str, Controller] = MappingProxyType({
     "ppo": Controller("LSTM policy trained by PPO (Ramachandran, Zoph, Le 2017)", _ppo),
     "random": Controller("uniform random token sequences, repeats included", _random, every_draw_counts=True),
     "random_new": Controller("uniform random token sequences of functions not proposed before", _random_new),
     "exhaustive": Controller("every function of the space once, in random order, then the best again", _exhaustive),
+    "evolution": Controller("regularized evolution (Real et al. 2019)", _evolution),
+    "local": Controller("local search with restarts (White et al. 2020)", _local),
+    "reinforce": Controller("the same policy as ppo, plain policy gradient (Williams 1992)", _reinforce),
+    "pqt": Controller("the same policy, imitating the best so far (Abolafia et al. 2018)", _pqt),
+    "tpe": Controller("tree-structured Parzen estimator of Optuna (extra `baselines`)", _tpe),
 })  # fmt: skip
 """The controllers by name."""
 

@@ -20,6 +20,7 @@ BAD_INPUT = [
     (["--batch", "0"], "batch = '0'"),
     (["--lag", "0"], "lag = '0'"),
     (["--seeds", "0"], "Invalid value for '--seeds'"),
+    (["--figure", "curves.gif"], "--figure curves.gif: a picture ends in .png, .svg or .pdf"),
     (["--output", "nowhere/curves.csv"], "--output nowhere/curves.csv: there is no folder nowhere"),
 ]
 
@@ -59,10 +60,12 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tiny(), tmp_path / "mine")
     arguments = ["--landscape", "mine", "--controllers", "random_new", "--evaluations", "9", "--output", "curves.csv"]
+    arguments += ["--figure", "curves.png"]
     assert run([*FAST, *arguments]) == 0
     out = capsys.readouterr().out
     assert "landscape tiny (CC0-1.0) covers 5 of 7 functions" in out
     assert "random_new: 100% of the searches had nothing new left" in out
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((tmp_path / "curves.csv").read_text().splitlines()))
     assert [row["evaluations"] for row in rows] == [str(n) for n in range(1, 10)]
     assert float(rows[-1]["found_swish"]) == 1
