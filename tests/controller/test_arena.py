@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +12,20 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from actsearch.config import RunConfig, SpaceSettings
+from actsearch.evaluation import Evaluation, Outcome
 from actsearch.formula import Formula
 from actsearch.landscape import Landscape, LandscapeFunction, load
+from actsearch.landscape.measured import list_functions
 from actsearch.space import Space
+from actsearch.store import Store
 from actsearch_controller.arena import Arena, Play
 from actsearch_controller.baselines.exhaustive import ExhaustiveController
 from actsearch_controller.baselines.random import RandomController
 from actsearch_controller.baselines.random_new import RandomNewController
 from actsearch_controller.comparison import Comparison, compare
-from actsearch_controller.controllers import CONTROLLERS
+from actsearch_controller.controllers import CONTROLLERS, build_controller
+from actsearch_controller.pipeline import Search
+from actsearch_controller.ports import Proposer
 from tests.actsearch.tiny_landscape import measurement, tiny
 
 Tokens = tuple[str, ...]
@@ -150,6 +156,52 @@ def test_the_noise_of_a_function_hangs_on_the_seed_alone() -> None:
 
     forward, backward = rewards([TINY], 3), rewards([TINY[::-1]], 3)
     assert forward == backward != rewards([TINY], 4)
+
+
+class Recorder:
+    """A controller that notes what it proposes and is told."""
+
+    def __init__(self, proposer: Proposer) -> None:
+        self._proposer = proposer
+        self.log: list[tuple[str, list[Formula], list[float]]] = []
+        self.state, self.restore = proposer.state, proposer.restore
+
+    def ask(self, n: int) -> list[Formula]:
+        formulas = self._proposer.ask(n)
+        self.log.append(("ask", formulas, []))
+        return formulas
+
+    def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
+        self.log.append(("tell", list(formulas), list(rewards)))
+        return self._proposer.tell(formulas, rewards)
+
+
+@pytest.mark.parametrize("name", ["ppo", "local", "evolution", "random_new"])
+def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(name: str, tmp_path: Path) -> None:
+    """The same batches asked and told in the same order, up to what the pipeline still tells after the last proposal."""
+    space_settings = SpaceSettings(unary=("identity", "negative", "abs", "sin"), binary=("add", "max", "gate"))
+    space = Space(space_settings)
+    config = RunConfig(controller=name, evaluations=24, batch=4, lag=2, space=space_settings)
+    functions = list_functions(space.enumerate())
+    description = tiny().description.model_copy(update={"space": space_settings})
+    rewards = {f.id: (k * 37 % 100) / 100 for k, f in enumerate(functions)}
+    landscape = Landscape(description, functions, [measurement(id_, reward) for id_, reward in rewards.items()])
+    in_arena = Recorder(build_controller(config, space))
+    Arena(landscape).play(lambda _: in_arena, seed=0, evaluations=24, batch=4, lag=2)
+
+    in_pipeline = Recorder(build_controller(config, space))
+    with Store.open(tmp_path / "s.sqlite") as store:
+        store.create_run("real", config, command="", versions={})
+        search = Search(store, "real", in_pipeline)
+        while not search.is_done:
+            for job in reversed(search.ask()):
+                reward = landscape.reward(job.tokens)
+                search.tell(
+                    [Evaluation(run="real", evaluation=job.evaluation, outcome=Outcome.TRAINED, val_accuracy=reward)]
+                )
+    assert len(in_arena.log) > 8
+    assert in_pipeline.log[: len(in_arena.log)] == in_arena.log
+    assert {what for what, *_ in in_pipeline.log[len(in_arena.log) :]} == {"tell"}
 
 
 # --- closed forms ----------------------------------------------------------------------------------------------------
