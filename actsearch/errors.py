@@ -9,6 +9,7 @@ ActsearchError
 │   ├── SwapError                 a network whose activations cannot be swapped as asked
 │   ├── DataMissingError          a data set that is not on this machine
 │   ├── RunError                  a run that is not there, is taken, or cannot do what was asked
+│   ├── LandscapeError            a landscape whose files are damaged or mix protocols
 │   └── ServerUnreachableError    no Redis-compatible server answers
 ├── NumericError (ArithmeticError) a value that exact arithmetic cannot give
 │   ├── OutOfRangeError           an intermediate too large for any arithmetic
@@ -59,6 +60,10 @@ class DataMissingError(CallerError):
 
 class RunError(CallerError):
     """A run that does not exist, whose name is taken, or that cannot do what was asked."""
+
+
+class LandscapeError(CallerError):
+    """A landscape whose files are missing, damaged, or hold rows of different protocols."""
 
 
 class ServerUnreachableError(CallerError):

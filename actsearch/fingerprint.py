@@ -20,7 +20,8 @@ from mpmath import libmp
 from actsearch.canonical import canonical
 from actsearch.errors import NumericError
 from actsearch.exact import value
-from actsearch.expression import Expression, X, beta_symbol
+from actsearch.expression import Expression, X, beta_symbol, expression_of
+from actsearch.formula import Formula
 from actsearch.grid import parting
 from actsearch.rules import build, substituted, text_of
 
@@ -64,6 +65,11 @@ def fingerprint(expression: Expression) -> str:
     values = [_rounded(form, x, dict(zip(names, _betas(k), strict=False))) for k, x in enumerate(_X)]
     parts = [repr(form.initial[name]) for name in names] + values + _seldom(form, names, values)
     return hashlib.sha256(";".join(parts).encode()).hexdigest()[:16]
+
+
+def formula_fingerprint(formula: Formula) -> str:
+    """The fingerprint of a formula's function; about 4 ms for one unit where it is not known yet."""
+    return fingerprint(expression_of(formula))
 
 
 def _without_idle(expression: Expression) -> Expression:

@@ -13,6 +13,9 @@ from actsearch.errors import ConfigError, FormulaError
 from actsearch.formula import Formula
 from actsearch.primitives import BINARY, UNARY, binary, unary
 
+LARGEST_LISTED = 1_000_000
+"""Token sequences of a space that is listed as a whole: to search it exhaustively, or as a landscape."""
+
 
 @dataclass(frozen=True)
 class Slot:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actsearch.errors import ConfigError, ExpressionError, RunError
+from actsearch_cli.counting import counted
 from actsearch_cli.options import RUNS_DIR, RunsDir
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 NAME = "export"
 
 _ONE_FUNCTION = "--format torch, onnx, latex, sympy or jax"
+_RUN = ("csv", "json", "landscape")
+"""Formats that hold a whole run."""
 
 
 class Format(StrEnum):
@@ -32,6 +35,7 @@ class Format(StrEnum):
     JAX = "jax"
     CSV = "csv"
     JSON = "json"
+    LANDSCAPE = "landscape"
 
 
 class Beta(StrEnum):
@@ -46,7 +50,8 @@ def command(
         str, typer.Argument(help="A run (name under --runs-dir, or folder), or a function of x.", show_default=False)
     ],
     format: Annotated[  # noqa: A002
-        Format, typer.Option("--format", help="csv, json: every evaluation of a run; the others: one function.")
+        Format,
+        typer.Option("--format", help="csv, json, landscape: every evaluation of a run; the others: one function."),
     ] = Format.JSON,
     rank: Annotated[
         int | None, typer.Option("--rank", min=1, help="Which of a run's functions, by reward.", show_default="1")
@@ -67,28 +72,41 @@ def command(
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
     output: Annotated[
-        Path | None, typer.Option("--output", help="File to write to.", show_default="standard output")
+        Path | None,
+        typer.Option("--output", help="File to write to; landscape: folder.", show_default="standard output"),
     ] = None,
 ) -> None:
     """Write a run's evaluations, or its best function, or any function, for other programs.
 
-    json and csv: every finished evaluation of a run, in the order asked. torch, jax and sympy: a readable Python file
+    json and csv: every finished evaluation of a run, in the order asked. landscape: the same as a table over the whole
+    space, for `actsearch bench`; of a run that is not finished too. torch, jax and sympy: a readable Python file
     that stands alone and checks itself against exact values when run. latex: the formula. onnx: a model. A run's
     function carries the constant that the search gave it; an expression such as 'x*sigmoid(beta*x)' is taken as is.
     """
-    _check_options(format, rank, beta, shape)
+    _check_options(format, rank, beta, shape, output)
     data: str | bytes
     folder = _run_folder(runs_dir, target)
-    if format in (Format.JSON, Format.CSV):
+    if format is Format.LANDSCAPE and output is not None:
+        _write_landscape(_existing(folder, runs_dir, target, format), output)
+        return
+    if format in _RUN:
         data = _evaluations(_existing(folder, runs_dir, target, format), format)
     else:
         data = _function_file(_function(folder, runs_dir, target, rank, beta), format, shape)
     _write(data, output)
 
 
-def _check_options(format: Format, rank: int | None, beta: Beta | None, shape: str | None) -> None:  # noqa: A002
-    """Refuses options that the format has no use for."""
-    if format in (Format.JSON, Format.CSV) and (rank or beta):
+def _check_options(
+    format: Format,  # noqa: A002
+    rank: int | None,
+    beta: Beta | None,
+    shape: str | None,
+    output: Path | None,
+) -> None:
+    """Refuses options that the format has no use for, and asks for one that it needs."""
+    if format is Format.LANDSCAPE and output is None:
+        raise ConfigError("--format landscape writes a folder; add --output FOLDER")
+    if format in _RUN and (rank or beta):
         flag = "--rank" if rank else "--beta"
         raise ConfigError(f"{flag} goes with one function: {_ONE_FUNCTION}, not {format}")
     if shape is not None and format is not Format.ONNX:
@@ -169,6 +187,16 @@ def _write(data: str | bytes, output: Path | None) -> None:
         raise ConfigError("an ONNX model is binary; add --output FILE, or pipe it")
     else:
         sys.stdout.buffer.write(data)
+
+
+def _write_landscape(folder: "RunFolder", output: Path) -> None:
+    from actsearch.landscape import save
+    from actsearch.landscape.measured import from_store
+
+    with folder.open() as (store, name):
+        landscape = from_store(store, name, watch=counted)
+    save(landscape, output)
+    print(landscape)
 
 
 def _evaluations(folder: "RunFolder", format: Format) -> str:  # noqa: A002

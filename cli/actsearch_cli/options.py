@@ -60,7 +60,12 @@ Minutes = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same search.", show_default="0")]
 Controller = Annotated[
-    str | None, typer.Option("--controller", help="Who proposes: ppo, random, exhaustive.", show_default="ppo")
+    str | None,
+    typer.Option(
+        "--controller",
+        help="Who proposes: ppo, random, random_new, exhaustive, evolution, local, reinforce, pqt, tpe.",
+        show_default="ppo",
+    ),
 ]
 Units = Annotated[int | None, typer.Option("--units", help="Core units of a formula, 1 to 8.", show_default="1")]
 Steps = Annotated[

@@ -1,17 +1,13 @@
 """`actsearch space`: how large a search space is."""
 
 import json
-import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice, repeat
-from typing import TYPE_CHECKING, Annotated
+from itertools import repeat
+from typing import Annotated
 
 import typer
 
+from actsearch_cli.counting import counted
 from actsearch_cli.options import Json
-
-if TYPE_CHECKING:
-    from actsearch.formula import Formula
 
 NAME = "space"
 
@@ -42,10 +38,10 @@ def command(
             f"--count goes with --units 1, got {units}: there are too many formulas to list; --sample 1000 draws some"
         )
     if count:
-        document |= census(_shown(space.enumerate(), space.size)).counts
+        document |= census(counted(space.enumerate(), space.size)).counts
     if sample:
         rng = np.random.default_rng(0)
-        document["sample"] = census(_shown((space.sample(rng) for _ in repeat(None)), sample)).counts
+        document["sample"] = census(counted((space.sample(rng) for _ in repeat(None, sample)), sample)).counts
     if as_json:
         print(json.dumps(document, indent=2))
         return
@@ -65,11 +61,3 @@ def _sentence(counts: object) -> str:
     assert isinstance(counts, dict)
     distinct, constant, not_finite = (f"{counts[key]:,}" for key in ("distinct", "constant", "not_finite"))
     return f"{distinct} distinct functions, of which {constant} constant and {not_finite} never finite"
-
-
-def _shown(formulas: "Iterable[Formula]", total: int) -> "Iterator[Formula]":
-    """The first formulas, with the progress on stderr if that is a terminal."""
-    for number, formula in enumerate(islice(formulas, total), 1):
-        if sys.stderr.isatty() and (number % 50 == 0 or number == total):
-            print(f"\r{number:,} of {total:,}", end="\n" if number == total else "", file=sys.stderr, flush=True)
-        yield formula

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from actsearch.config import RunConfig
-from actsearch.errors import UnknownNameError
+from actsearch.errors import ConfigError, UnknownNameError
+from actsearch.fingerprint import formula_fingerprint
 from actsearch.space import Space
-from actsearch_controller.ports import Proposer
+from actsearch_controller.ports import Identify, Proposer
 
 
 @dataclass(frozen=True)
@@ -19,35 +20,86 @@ class Controller:
 
     Attributes:
         summary: what it does, one line for people.
-        build: a fresh one for a run's settings, space and seed.
+        build: a fresh one for a run's settings and space, given what tells which function a formula is.
+        every_draw_counts: whether a comparison counts its repeats as evaluations too, for they are the method.
     """
 
     summary: str
-    build: Callable[[RunConfig, Space, int], Proposer]
+    build: Callable[[RunConfig, Space, Identify], Proposer]
+    every_draw_counts: bool = False
 
 
-def _ppo(config: RunConfig, space: Space, seed: int) -> Proposer:
+def _ppo(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     from actsearch_controller.ppo import PPOController
 
-    return PPOController(space, config.ppo, seed=seed)
+    return PPOController(space, config.ppo, seed=config.seed)
 
 
-def _random(config: RunConfig, space: Space, seed: int) -> Proposer:
+def _random(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     from actsearch_controller.baselines.random import RandomController
 
-    return RandomController(space, seed=seed)
+    return RandomController(space, seed=config.seed)
 
 
-def _exhaustive(config: RunConfig, space: Space, seed: int) -> Proposer:
+def _random_new(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.random_new import RandomNewController
+
+    return RandomNewController(space, seed=config.seed, identify=identify)
+
+
+def _exhaustive(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     from actsearch_controller.baselines.exhaustive import ExhaustiveController
 
-    return ExhaustiveController(space, seed=seed, repeats=config.repeats, repeat_best=config.repeat_best)
+    return ExhaustiveController(
+        space, seed=config.seed, repeats=config.repeats, repeat_best=config.repeat_best, identify=identify
+    )
+
+
+def _evolution(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.evolution import EvolutionController
+
+    return EvolutionController(space, seed=config.seed)
+
+
+def _local(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.local import LocalController
+
+    return LocalController(space, seed=config.seed)
+
+
+def _reinforce(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.reinforce import ReinforceController
+
+    return ReinforceController(space, config.ppo, seed=config.seed)
+
+
+def _pqt(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.baselines.pqt import PQTController
+
+    return PQTController(space, config.ppo, seed=config.seed)
+
+
+def _tpe(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    try:
+        from actsearch_controller.baselines.tpe import TPEController
+    except ModuleNotFoundError as err:
+        if err.name != "optuna":
+            raise
+        raise ConfigError("controller = 'tpe' needs Optuna: pip install 'actsearch[baselines]'") from err
+
+    return TPEController(space, seed=config.seed)
 
 
 CONTROLLERS: Mapping[str, Controller] = MappingProxyType({
     "ppo": Controller("LSTM policy trained by PPO (Ramachandran, Zoph, Le 2017)", _ppo),
-    "random": Controller("uniform random token sequences, repeats included", _random),
+    "random": Controller("uniform random token sequences, repeats included", _random, every_draw_counts=True),
+    "random_new": Controller("uniform random token sequences of functions not proposed before", _random_new),
     "exhaustive": Controller("every function of the space once, in random order, then the best again", _exhaustive),
+    "evolution": Controller("regularized evolution (Real et al. 2019)", _evolution),
+    "local": Controller("local search with restarts (White et al. 2020)", _local),
+    "reinforce": Controller("the same policy as ppo, plain policy gradient (Williams 1992)", _reinforce),
+    "pqt": Controller("the same policy, imitating the best so far (Abolafia et al. 2018)", _pqt),
+    "tpe": Controller("tree-structured Parzen estimator of Optuna (extra `baselines`)", _tpe),
 })  # fmt: skip
 """The controllers by name."""
 
@@ -58,7 +110,13 @@ def check_controller(name: str) -> None:
         raise UnknownNameError("controller", name, CONTROLLERS)
 
 
-def build_controller(config: RunConfig, space: Space) -> Proposer:
-    """A fresh controller as the run's settings name it, seeded with the run's seed."""
+def build_controller(config: RunConfig, space: Space, identify: Identify = formula_fingerprint) -> Proposer:
+    """A fresh controller as the run's settings name it, seeded with the run's seed.
+
+    Args:
+        config: the run's settings.
+        space: what it proposes from.
+        identify: which function a formula is, for controllers that ask; a landscape knows it without computing.
+    """
     check_controller(config.controller)
-    return CONTROLLERS[config.controller].build(config, space, config.seed)
+    return CONTROLLERS[config.controller].build(config, space, identify)

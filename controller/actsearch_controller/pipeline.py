@@ -18,7 +18,7 @@ from actsearch.backend import backend_of
 from actsearch.canonical import canonical
 from actsearch.evaluation import Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint
+from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
 from actsearch.identity import names
 from actsearch.space import Space
@@ -231,7 +231,7 @@ class Search:
                 # While results are on their way it may still find something: it is asked again after the next batch.
                 self._is_out_of_proposals = not (self._in_flight or proposed)
                 break
-            identities = {formula: fingerprint(expression_of(formula)) for formula in formulas}
+            identities = {formula: formula_fingerprint(formula) for formula in formulas}
             keys = sorted({key for identity in identities.values() for key in self._keys(identity)})
             known = set(self._store.lookup(self.run, keys)) | new.keys()
             slots = []

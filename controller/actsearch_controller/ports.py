@@ -1,10 +1,13 @@
 """What the search loop needs of the two parts that come in several makes: who proposes, and who evaluates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from actsearch.evaluation import Evaluation, Job
 from actsearch.formula import Formula
+
+Identify = Callable[[Formula], str]
+"""What two formulas share exactly when they are one function: `formula_fingerprint`, or a landscape's own names."""
 
 
 class Proposer(Protocol):
@@ -17,9 +20,11 @@ class Proposer(Protocol):
         """
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
-        """The rewards (0-1) of the oldest batch not yet told, in slot order; the run's last batch may come shortened.
+        """The rewards (0-1) of the oldest batch not yet told: of those of its formulas that have one, in slot order.
 
-        Returns metrics by name, all finite.
+        Mostly that is the whole batch. A search's last batch may come cut; on a landscape a formula that it does not
+        cover has no reward and is left out. So what is told is a subsequence of what was asked, possibly empty, and
+        the batch counts as told either way. Returns metrics by name, all finite.
         """
 
     def state(self) -> bytes:

@@ -48,6 +48,12 @@ BAD_INPUT = [
     (["first", "--format", "torch", "--rank", "0"], "Invalid value for '--rank'"),
     (["first", "--format", "torch", "--rank", "5"], "run 'first' has 4 trained functions, got --rank 5"),
     (["first", "--format", "torch", "--beta", "mean"], "no trained beta of 'beta*x*sigmoid(x)' is stored"),
+    (["first", "--format", "landscape"], "--format landscape writes a folder; add --output FOLDER"),
+    (
+        [SWISH, "--format", "landscape", "--output", "out"],
+        "--format landscape writes a run's evaluations; one function goes with --format torch",
+    ),
+    (["first", "--format", "landscape", "--output", "out", "--rank", "1"], "--rank goes with one function"),
     (["log(-1 - x**2)", "--format", "torch"], "cannot be checked, so is not exported: at none of 12 points"),
 ]
 
@@ -145,3 +151,21 @@ def test_onnx_names_its_extra_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "onnx.helper", None)
     assert run(["export", SWISH, "--format", "onnx", "--output", "f.onnx"]) == 2
     assert capsys.readouterr().err == "error: --format onnx needs the package onnx: pip install 'actsearch[onnx]'\n"
+
+
+def test_a_run_over_a_narrow_space_becomes_a_landscape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from actsearch.config import RunConfig, SpaceSettings
+    from actsearch.evaluation import Evaluation, Outcome
+    from actsearch.landscape import load
+    from actsearch.runs import create_run
+    from actsearch_controller.pipeline import Search
+
+    space = SpaceSettings(unary=("identity", "scale"), binary=("gate", "max"))
+    folder = create_run(tmp_path / "runs", "narrow", RunConfig(controller="exhaustive", batch=3, lag=1, space=space))
+    with folder.open() as (store, name):
+        search = Search(store, name)
+        for job in search.ask():
+            search.tell([Evaluation(run=name, evaluation=job.evaluation, outcome=Outcome.TRAINED, val_accuracy=0.5)])
+    assert run(["export", "narrow", "--format", "landscape", "--output", "out"]) == 0
+    assert "landscape narrow (CC0-1.0) covers 3 of 7 functions" in capsys.readouterr().out
+    assert set(load(tmp_path / "out").true_rewards.values()) == {0.5}

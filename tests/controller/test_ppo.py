@@ -270,14 +270,30 @@ def test_the_number_of_torch_threads_decides_nothing() -> None:
     assert states[0] == states[1] == states[2]
 
 
-def test_a_batch_may_come_back_cut(make: Callable[[int], Proposer]) -> None:
-    controller = make(0)
-    formulas = controller.ask(10)
-    controller.tell(formulas[:4], [0.1, 0.2, 0.3, 0.4])
-    assert len(controller.ask(10)) == 10
+def test_only_formulas_that_have_a_reward_teach() -> None:
+    """A batch of which every other formula came back leaves what a batch of those alone, as sampled, would leave."""
+    whole, part = PPOController(SMALL, FAST, seed=0), PPOController(SMALL, FAST, seed=0)
+    formulas = whole.ask(10)
+    assert part.ask(10) == formulas
+    kept, rewards = formulas[1::2], [0.1, 0.9, 0.4, 0.8, 0.2]
+    slots = [1, 3, 5, 7, 9]
+    rollout = whole._in_flight[0]
+    whole._in_flight[0] = type(rollout)(rollout.choices[slots], rollout.log_prob[slots])
+    assert whole.tell(kept, rewards) == part.tell(kept, rewards)
+    torch.testing.assert_close(probabilities(whole), probabilities(part), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("told", ["nothing asked", "second first", "reordered", "too many", "none of it"])
+def test_a_batch_without_any_reward_is_told_and_teaches_nothing() -> None:
+    controller = PPOController(SMALL, FAST, seed=0)
+    first, second = controller.ask(6), controller.ask(6)
+    before = probabilities(controller)
+    assert controller.tell([], []) == {}
+    torch.testing.assert_close(probabilities(controller), before, atol=0, rtol=0)
+    assert first != second
+    assert controller.tell(second, [0.5] * 6)["mean_reward"] == 0.5
+
+
+@pytest.mark.parametrize("told", ["nothing asked", "second first", "reordered", "too many"])
 def test_batches_are_told_as_they_were_asked(told: str) -> None:
     controller = PPOController(SMALL, FAST, seed=0)
     if told == "nothing asked":
@@ -290,7 +306,6 @@ def test_batches_are_told_as_they_were_asked(told: str) -> None:
         "second first": second,
         "reordered": first[::-1],
         "too many": first + second[:1],
-        "none of it": [],
     }[told]
     with pytest.raises(ValueError, match="in the order asked"):
         controller.tell(wrong, [0.5] * len(wrong))

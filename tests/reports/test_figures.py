@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from actsearch.evaluation import LayerRecord, Outcome
 from actsearch.reader import read
-from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards, style
+from actsearch_reports.figures import bench, betas, controller, functions, outcomes, preactivations, rewards, style
 from actsearch_reports.layers import BetaSummary, beta_summaries
 from actsearch_reports.tables import BatchRow, OutcomeRow, RewardRow
 from tests.reports.conftest import SWISH, layers_of
@@ -45,6 +45,16 @@ TWO_BETAS = layers_of(("scale", "shift", "mix"), seed=2)
 BATCHES = [
     BatchRow(k, 6, 5, 5 / 6, 0.5 + 0.01 * k, 0.7, {"entropy": 3 - 0.1 * k, "baseline": 0.5, "approx_kl": 0.01})
     for k in range(8)
+]
+SEARCHES = [
+    bench.Searches(
+        name,
+        np.linspace(0.03, 0.001 * k, 40) * np.array([[0.5], [1.0], [1.5]]),
+        np.minimum(np.arange(40) / (10 + k), 1.0),
+    )
+    for k, name in enumerate(
+        ["ppo", "random", "random_new", "exhaustive", "evolution", "local", "reinforce", "pqt", "tpe"]
+    )
 ]
 
 
@@ -90,6 +100,8 @@ DRAWINGS: dict[str, Callable[[float], Figure]] = {
         outcomes.draw,
         [OutcomeRow(Outcome.TRAINED, "", 998, 0.998, ()), OutcomeRow(Outcome.DIVERGED, "nan", 2, 0.002, ())],
     ),
+    "bench": partial(bench.draw, SEARCHES),
+    "bench of one controller": partial(bench.draw, SEARCHES[:1]),
     "controller": partial(controller.draw, BATCHES),
     "controller without measures": partial(controller.draw, [BatchRow(0, 5, 5, 1.0, 0.5, 0.7, {})]),
 }
@@ -181,6 +193,14 @@ def test_outcomes_join_the_reasons_of_an_outcome() -> None:
     figure = outcomes.draw(rows, style.WIDE)
     assert [bar.get_width() for bar in bars(figure.axes[0])] == [6, 6]
     assert {"6 (50 %)", "trained", "diverged"} <= set(words(figure))
+
+
+def test_the_bench_draws_regret_in_points_and_the_share_that_found() -> None:
+    left, right = bench.draw(SEARCHES[:2], style.WIDE).axes
+    assert list(np.asarray(left.lines[1].get_ydata())) == pytest.approx(list(100 * SEARCHES[1].regret[1]))
+    assert list(np.asarray(right.lines[1].get_ydata())) == pytest.approx(list(SEARCHES[1].found))
+    assert [line.get_label() for line in left.lines] == ["ppo", "random"]
+    assert left.get_ylim()[1] == pytest.approx(110 * SEARCHES[1].regret[2, 4] + 0.01)
 
 
 def test_the_controller_draws_only_what_it_was_given() -> None:

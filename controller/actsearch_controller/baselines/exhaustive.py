@@ -5,44 +5,51 @@ The paper's way through small spaces (Ramachandran, Zoph, Le 2017, section 3), a
 
 import json
 from collections.abc import Sequence
-from statistics import fmean
 
 import numpy as np
 
 from actsearch.errors import ConfigError
-from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint
+from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.space import Space
-
-LARGEST_SPACE = 1_000_000
-"""Token sequences of a space that can be listed."""
+from actsearch.space import LARGEST_LISTED, Space
+from actsearch_controller.metrics import mean_reward
+from actsearch_controller.ports import Identify
 
 
 class ExhaustiveController:
     """Proposes one spelling of each function in random order, so that a part of the space is a fair sample of it.
 
-    When all are asked, the best so far are proposed again, `repeats` - 1 times each, best first. Fits `Proposer`.
+    When all are told, the best are proposed again, `repeats` - 1 times each, best first; where some had no answer it
+    ends without. Fits `Proposer`.
     """
 
-    def __init__(self, space: Space, *, seed: int, repeats: int = 1, repeat_best: int = 0) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int,
+        repeats: int = 1,
+        repeat_best: int = 0,
+        identify: Identify = formula_fingerprint,
+    ) -> None:
         """A fresh one.
 
         Args:
-            space: what is listed; at most `LARGEST_SPACE` token sequences.
+            space: what is listed; at most `LARGEST_LISTED` token sequences.
             seed: decides the order.
             repeats: trainings of each of the best functions, the first included.
             repeat_best: how many functions are the best ones.
+            identify: which function a formula is.
 
         Raises:
             ConfigError: the space is too large to list.
         """
-        if space.size > LARGEST_SPACE:
+        if space.size > LARGEST_LISTED:
             raise ConfigError(
                 f"controller = 'exhaustive': the space has {space.size:,} token sequences, "
-                f"at most {LARGEST_SPACE:,} can be listed; random_new draws from larger ones"
+                f"at most {LARGEST_LISTED:,} can be listed; random_new draws from larger ones"
             )
-        self._space, self._repeats, self._repeat_best = space, repeats, repeat_best
+        self._space, self._repeats, self._repeat_best, self._identify = space, repeats, repeat_best, identify
         self._rewards: dict[tuple[int, ...], float] = {}
         self._repeated: set[tuple[int, ...]] = set()
         self._told = 0
@@ -72,13 +79,13 @@ class ExhaustiveController:
         return formulas
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
-        """Keeps the best of the rewards; returns the batch's mean reward."""
+        """Keeps the best of the rewards."""
         self._told += len(formulas)
         for formula, reward in zip(formulas, rewards, strict=True):
             self._rewards.setdefault(self._space.choices(formula), reward)
         ranked = sorted(self._rewards.items(), key=lambda item: (-item[1], item[0]))
         self._rewards = dict(ranked[: self._repeat_best])
-        return {"mean_reward": fmean(rewards)}
+        return mean_reward(rewards)
 
     def _next(self) -> Formula:
         choices = np.unravel_index(self._order[self._position], [len(slot.choices) for slot in self._space.slots])
@@ -86,7 +93,7 @@ class ExhaustiveController:
         return self._space.formula([int(i) for i in choices])
 
     def _is_new(self, formula: Formula) -> bool:
-        identity = fingerprint(expression_of(formula))
+        identity = self._identify(formula)
         is_new = identity not in self._seen
         self._seen.add(identity)
         return is_new

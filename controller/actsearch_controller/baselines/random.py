@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from statistics import fmean
 
 import numpy as np
 
 from actsearch.formula import Formula
 from actsearch.space import Space
+from actsearch_controller.metrics import mean_reward
 
 
 class RandomController:
@@ -22,8 +22,8 @@ class RandomController:
         return [self._space.sample(self._rng) for _ in range(n)]
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
-        """Learns nothing; returns the batch's mean reward."""
-        return {"mean_reward": fmean(rewards)}
+        """Learns nothing."""
+        return mean_reward(rewards)
 
     def state(self) -> bytes:
         """The generator's state, as JSON."""

@@ -1,0 +1,173 @@
+"""The arena: a controller searches a landscape, with the batches and lag of a real run but without store or training.
+
+Batch n is proposed by the controller that has been told batches 0 … n - lag (actsearch_controller.pipeline). A function
+that the landscape does not cover gets no invented reward: its slot is masked, that is neither told nor counted.
+"""
+
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from actsearch.evaluation import FLOOR_REWARD
+from actsearch.formula import Formula
+from actsearch.landscape import Landscape
+from actsearch_controller.pipeline import EXHAUSTED_AFTER
+from actsearch_controller.ports import Identify, Proposer
+
+TARGETS = ("swish", "strict_swish", "top_1_percent")
+"""What a search is to find: a member of the Swish family, of its strict part, of the best covered functions."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """What one search of a landscape did.
+
+    Attributes:
+        regret: after each evaluation, ``(evaluations,)``: the best true reward of the landscape minus that of the
+            incumbent, which is the function with the highest reward *observed* so far; luck counts as in a run.
+        found: evaluations up to the first member of each of `TARGETS`; those not found are left out.
+        proposals: formulas proposed in batches that were told or counted.
+        repeats: those whose function had been proposed before.
+        not_covered: those that were masked.
+        entropy: the policy's, nats a token, where the controller reports it.
+        is_over: whether the controller had nothing new left before the budget was used up.
+        seconds: processor time.
+    """
+
+    regret: npt.NDArray[np.float64]
+    found: Mapping[str, int]
+    proposals: int
+    repeats: int
+    not_covered: int
+    entropy: float | None
+    is_over: bool
+    seconds: float
+
+
+class Arena:
+    """A landscape made ready for many searches."""
+
+    def __init__(self, landscape: Landscape) -> None:
+        self.landscape = landscape
+        rewards = landscape.true_rewards
+        self.best = max(rewards.values(), default=FLOOR_REWARD)
+        covered = [landscape.functions[id_] for id_ in rewards]
+        self.targets: Mapping[str, frozenset[str]] = MappingProxyType({
+            "swish": frozenset(f.id for f in covered if f.swish),
+            "strict_swish": frozenset(f.id for f in covered if f.swish == "strict"),
+            "top_1_percent": frozenset(sorted(rewards, key=lambda id_: -rewards[id_])[: -(-len(rewards) // 100)]),
+        })  # fmt: skip
+        """Ids of the covered functions that count as found, by target."""
+
+    def identify(self, formula: Formula) -> str:
+        """The id of a formula's function, or its tokens where the landscape's space does not hold it."""
+        function = self.landscape.function_of(formula.tokens)
+        return " ".join(formula.tokens) if function is None else function.id
+
+    def play(
+        self,
+        build: Callable[[Identify], Proposer],
+        *,
+        seed: int,
+        evaluations: int,
+        batch: int,
+        lag: int,
+        every_draw_counts: bool = False,
+    ) -> Play:
+        """One search.
+
+        Args:
+            build: a fresh controller, given what tells functions apart here.
+            seed: decides the noise of each function, the same for every controller.
+            evaluations: evaluations after which it ends.
+            batch: proposals a batch.
+            lag: batches in flight.
+            every_draw_counts: whether a covered function proposed again is an evaluation; else it is free.
+        """
+        proposer = build(self.identify)
+        started = time.process_time()
+        score = _Score(self, seed, evaluations, every_draw_counts)
+        in_flight: deque[list[tuple[Formula, float | None]]] = deque()
+        metrics: Mapping[str, float] = {}
+        number, last_new, is_over = 0, -1, False
+        while not score.is_full:
+            while len(in_flight) < lag and not (is_over or score.is_full):
+                formulas = proposer.ask(batch)
+                if not formulas:
+                    is_over = not in_flight
+                    break
+                known = len(score.seen)
+                in_flight.append(list(score.answers(formulas)))
+                last_new = number if len(score.seen) > known else last_new
+                is_over = number - last_new >= EXHAUSTED_AFTER
+                number += 1
+            if not in_flight:
+                break
+            told = [(formula, reward) for formula, reward in in_flight.popleft() if reward is not None]
+            metrics = proposer.tell([f for f, _ in told], [r for _, r in told]) or metrics
+        return Play(
+            regret=np.array(score.regret),
+            found=score.found,
+            proposals=score.proposals,
+            repeats=score.repeats,
+            not_covered=score.not_covered,
+            entropy=metrics.get("entropy"),
+            is_over=is_over,
+            seconds=time.process_time() - started,
+        )
+
+
+class _Score:
+    """One search as it goes: answers proposals and keeps the count."""
+
+    def __init__(self, arena: Arena, seed: int, budget: int, every_draw_counts: bool) -> None:
+        self._arena, self._seed, self._budget, self._every_draw_counts = arena, seed, budget, every_draw_counts
+        self._observed: dict[str, float] = {}
+        self._incumbent = FLOOR_REWARD, FLOOR_REWARD  # observed and true reward of the best so far
+        self.seen: set[str] = set()
+        self.regret: list[float] = []
+        self.found: dict[str, int] = {}
+        self.proposals = self.repeats = self.not_covered = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.regret) >= self._budget
+
+    def answers(self, formulas: Sequence[Formula]) -> Iterator[tuple[Formula, float | None]]:
+        """Each formula with its observed reward, None where it is not covered, up to the one that fills the budget."""
+        for formula in formulas:
+            function = self._arena.identify(formula)
+            is_new = function not in self.seen
+            self.seen.add(function)
+            self.proposals += 1
+            self.repeats += not is_new
+            if not self._arena.landscape.is_covered(function):
+                self.not_covered += 1
+                yield formula, None
+                continue
+            if is_new:
+                self._observed[function] = self._arena.landscape.observe(function, self._noise(function))
+            if is_new or self._every_draw_counts:
+                self._count(function)
+            yield formula, self._observed[function]
+            if self.is_full:
+                return
+
+    def _noise(self, function: str) -> np.random.Generator:
+        """The same luck for the same function and seed, whoever proposes it and when: searches compare in pairs."""
+        return np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(function.encode())]))
+
+    def _count(self, function: str) -> None:
+        observed, true = self._observed[function], self._arena.landscape.true_rewards[function]
+        if not self.regret or observed > self._incumbent[0]:
+            self._incumbent = observed, true
+        self.regret.append(self._arena.best - self._incumbent[1])
+        for target, members in self._arena.targets.items():
+            if function in members:
+                self.found.setdefault(target, len(self.regret))
