@@ -28,8 +28,11 @@ _POINTER, _INDEX, _DOUBLE = ir.PointerType(), ir.IntType(64), ir.DoubleType()
 
 def scratch_bytes(program: Program, layout: Layout, *, channels: int, length: int, itemsize: int) -> int:
     """Bytes of working memory that a loop needs beside its arguments."""
-    in_columns = length + _MOST_LANES if layout == "columns" else 0
-    return itemsize * (len(program.coefficients) * (channels + in_columns) + len(program.betas) * in_columns)
+    coefficients, betas = len(program.coefficients), len(program.betas)
+    numbers = coefficients * channels
+    if layout == "columns":
+        numbers += coefficients * length + _MOST_LANES + betas * length + _MOST_LANES
+    return itemsize * numbers
 
 
 class Loop:

@@ -408,3 +408,30 @@ def test_constants_inside_are_numbers(text: str) -> None:
     expected = torch.from_numpy(read(text).values(x.numpy()))
     for backend in ("eager", "symbolic"):
         torch.testing.assert_close(Activation(text, channels=2, backend=backend).double()(x).detach(), expected)
+
+
+@pytest.mark.parametrize("text", ["x + beta", "beta*x", "exp(beta)*x + beta2*sin(x)", "beta*x*sigmoid(beta2*x)"])
+@pytest.mark.parametrize("shape", [(37, 5), (3, 7, 3), (2, 3, 5, 7), (41, 1, 3)])
+def test_a_pass_stays_within_its_working_memory(
+    text: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if machine.unavailable():
+        pytest.skip("no machine code here")
+    fence, fenced = 64, []
+    signalling_nan = 0x7F80_0001  # which any arithmetic changes, even + 0
+
+    def allocate(size: int, dtype: torch.dtype) -> Tensor:
+        memory = torch.full((size // 4 + fence,), signalling_nan, dtype=torch.int32)
+        fenced.append((memory, size // 4))
+        return memory.view(dtype)
+
+    module = Activation(text, channels=shape[1], backend="symbolic")
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    expected = slopes(module, x, torch.ones_like(x))
+    monkeypatch.setattr(torch, "empty", allocate)
+    found = slopes(module, x, torch.ones_like(x))
+    monkeypatch.undo()
+    assert fenced
+    assert all(bool((memory[size:] == signalling_nan).all()) for memory, size in fenced)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours, theirs)
