@@ -33,6 +33,9 @@ def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, c
         betas: ``(channels,)`` each.
         gain: multiplies the function.
         channel_dim: x's dimension of the channels.
+
+    Raises:
+        ValueError: β of another length than x's channels, or on another device.
     """
     _check(betas, x, channel_dim)
     x, loop = _loop(program, x, channel_dim, gradient=False)
@@ -44,14 +47,18 @@ def forward(program: Program, x: Tensor, betas: Sequence[Tensor], gain: float, c
 def backward(
     program: Program, x: Tensor, betas: Sequence[Tensor], grad: Tensor, gain: float, channel_dim: int
 ) -> tuple[Tensor, list[Tensor]]:
-    """The gradients by x and by each β, ``(channels,)``, for the gradient `grad` by the output, of x's shape."""
+    """The gradients by x and by each β, ``(channels,)``, for the gradient `grad` by the output, of x's shape.
+
+    The other arguments, and what is raised, are those of `forward`; `ValueError` too for a gradient of another shape.
+    """
     _check(betas, x, channel_dim)
     if grad.shape != x.shape:
         raise ValueError(f"a gradient of shape {tuple(grad.shape)} for x of shape {tuple(x.shape)}")
     x, loop = _loop(program, x, channel_dim, gradient=True)
+    grad = grad.resolve_neg() if grad.layout is torch.strided else grad.to_dense()
     grad = grad if grad.stride() == x.stride() else torch.empty_like(x).copy_(grad)
     slope = torch.empty_like(x)
-    sums = torch.zeros(len(loop.spans), len(betas), loop.rows.channels, dtype=torch.float64)
+    sums = torch.zeros(len(loop.spans), len(betas), loop.rows.channels, dtype=torch.float64, device="cpu")
     loop.run((x, grad, slope), (_packed(betas, x), sums), gain)
     if not betas:
         return slope, []
@@ -75,7 +82,8 @@ def _packed(betas: Sequence[Tensor], x: Tensor) -> Tensor:
 
 
 def _loop(program: Program, x: Tensor, channel_dim: int, *, gradient: bool) -> tuple[Tensor, "_Loop"]:
-    """The tensor, copied if its memory has gaps or overlaps, and the loop over it."""
+    """The tensor, copied if its memory has gaps, overlaps or opposite signs, and the loop over it."""
+    x = x.resolve_neg()
     threads = torch.get_num_threads()
     loop = _known_loop(program, x.shape, x.stride(), x.dtype, channel_dim, threads, gradient)
     if loop is None:
@@ -105,7 +113,7 @@ def _known_loop(
         scratch_bytes(program, rows.layout, channels=rows.channels, length=span.length, itemsize=itemsize)
         for span in spans
     ]
-    return _Loop(kernel, rows, spans, max(scratch, default=0), itemsize)
+    return _Loop(kernel, rows, spans, threads, max(scratch, default=0), itemsize)
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class _Loop:
         kernel: actsearch.activation.machine.kernel.
         rows: of the tensors.
         spans: the parts for the threads.
+        threads: how many there are, at least one a span.
         scratch: bytes of working memory a span.
         itemsize: bytes of an element.
     """
@@ -123,6 +132,7 @@ class _Loop:
     kernel: Callable[..., None]
     rows: Rows
     spans: tuple[Span, ...]
+    threads: int
     scratch: int
     itemsize: int
 
@@ -137,17 +147,17 @@ class _Loop:
         if len(self.spans) == 1:
             self._run_span(0, tensors, vectors, gain)
         else:
-            pool = _pool(os.getpid(), len(self.spans))
+            pool = _pool(os.getpid(), self.threads)
             list(pool.map(lambda k: self._run_span(k, tensors, vectors, gain), range(len(self.spans))))
 
     def _run_span(self, k: int, tensors: Sequence[Tensor], vectors: Sequence[Tensor], gain: float) -> None:
         span, rows = self.spans[k], self.rows
         here = span.start * self.itemsize
-        scratch = torch.empty(self.scratch, dtype=torch.uint8)
+        scratch = torch.empty(self.scratch, dtype=torch.uint8, device="cpu")
         packed, *sums = vectors
         self.kernel(
             *(t.data_ptr() + here for t in tensors), packed.data_ptr(), *(s[k].data_ptr() for s in sums),
-            scratch.data_ptr(), gain, span.rows, rows.channels, rows.times, rows.inner, span.length,
+            scratch.data_ptr(), gain, span.rows, rows.channels, rows.inner, span.length,
         )  # fmt: skip
 
 

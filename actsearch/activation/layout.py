@@ -13,9 +13,6 @@ from actsearch.activation.loops import Layout
 _LONG_ROW = 256
 """Elements of a channel that lie side by side, from which a row is one channel; shorter ones share a row."""
 
-_LONGEST_ROW = 4096
-"""Elements of a row at most, where its length has a divisor for it."""
-
 _SHARED_ROW = 1024
 """Most elements to which rows of many channels are repeated, so that the loop over them is worth its start."""
 
@@ -31,7 +28,6 @@ class Rows:
     rows: int
     channels: int
     length: int
-    times: int = 1
     inner: int = 1
 
 
@@ -53,31 +49,24 @@ def rows_of(shape: Sequence[int], stride: Sequence[int], channel_dim: int, *, pe
         channel_dim: its dimension of the channels.
         per_channel: whether channels have coefficients; else it is one row.
     """
-    elements = 1
-    for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
-        if step != elements:
-            return None
-        elements *= size
     elements = math.prod(shape)
-    if not per_channel:
-        return Rows("rows", 1, 1, elements)
-    channels = shape[channel_dim]
+    channels = shape[channel_dim] if per_channel else 1
     if not elements:
         return Rows("rows", 0, channels, 0)
+    dense = 1
+    for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
+        if step != dense:
+            return None
+        dense *= size
+    if not per_channel:
+        return Rows("rows", 1, 1, elements)
     inner = stride[channel_dim] if channels > 1 else elements
     outer = elements // (inner * channels)
     if inner >= _LONG_ROW:
-        pieces = _pieces(inner)
-        return Rows("rows", outer * channels * pieces, channels, inner // pieces, times=pieces)
+        return Rows("rows", outer * channels, channels, inner)
     wanted = max(1, _SHARED_ROW // (channels * inner))
     repeats = math.gcd(outer, 2 ** (wanted.bit_length() - 1))
     return Rows("columns", outer // repeats, channels, channels * inner * repeats, inner=inner)
-
-
-def _pieces(inner: int) -> int:
-    """Into how many equal pieces a long row is cut: sums within one are in x's own type, over all in float64."""
-    fits = (pieces for pieces in range(-(-inner // _LONGEST_ROW), inner // _LONG_ROW + 1) if inner % pieces == 0)
-    return next(fits, 1)
 
 
 def spans_of(rows: Rows, threads: int) -> tuple[Span, ...]:
@@ -87,6 +76,6 @@ def spans_of(rows: Rows, threads: int) -> tuple[Span, ...]:
     if rows.layout == "rows" and rows.rows == 1:  # one coefficient for all, or none: any place is as good
         step = -(-rows.length // threads)
         return tuple(Span(k, 1, min(step, rows.length - k)) for k in range(0, rows.length, step))
-    period = rows.channels * rows.times if rows.layout == "rows" else 1
+    period = rows.channels if rows.layout == "rows" else 1
     step = -(-rows.rows // period // threads) * period
     return tuple(Span(k * rows.length, min(step, rows.rows - k), rows.length) for k in range(0, rows.rows, step))

@@ -20,6 +20,9 @@ Layout = Literal["rows", "columns"]
 BLOCK = 64
 """Rows (layout columns) over which a sum is kept in x's own type before it is added to one in float64."""
 
+PIECE = 4096
+"""Elements of a row (layout rows) over which it is."""
+
 _MOST_LANES = 16
 """Numbers of the widest register: what a row's last one may reach beyond its end in working memory."""
 
@@ -36,18 +39,17 @@ def scratch_bytes(program: Program, layout: Layout, *, channels: int, length: in
 
 
 class Loop:
-    """The function `run(x, y, betas, scratch, gain, rows, channels, times, inner, length)`: y = gain · f(x).
+    """The function `run(x, y, betas, scratch, gain, rows, channels, inner, length)`: y = gain · f(x).
 
     With gradient `run(x, g, y, betas, sums, scratch, gain, …)`: y = g · gain · ∂f/∂x, and the sums of g · gain · ∂f/∂β
-    over each channel are added to `sums`. All but the last six are addresses:
+    over each channel are added to `sums`. All but the last five are addresses:
 
     x, g and y are ``(rows, length)``, dense, betas ``(β, channels)``, all of one type, float32 or float64; sums is
     ``(β, channels)`` in float64.
-    scratch: working memory, `scratch_bytes` of it, of any content and alignment.
+    scratch: working memory, `scratch_bytes` of it, of any content.
     gain: a number of x's type.
     rows, length: of memory.
     channels: β's; 1 where there is no β.
-    times: rows that each channel has one after another (layout rows).
     inner: elements of a channel that lie side by side (layout columns).
     """
 
@@ -55,11 +57,11 @@ class Loop:
         self.program, self.lanes, self.layout, self.gradient = program, lanes, layout, gradient
         self.module = ir.Module()
         names = ["x", "g", "y", "betas", "sums", "scratch"] if gradient else ["x", "y", "betas", "scratch"]
-        kinds = [_POINTER] * len(names) + [lanes.scalar] + [_INDEX] * 5
+        kinds = [_POINTER] * len(names) + [lanes.scalar] + [_INDEX] * 4
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), "run")
         for argument in function.args[: len(names)]:
             argument.add_attribute("noalias")
-        numbers = ["gain", "rows", "channels", "times", "inner", "length"]
+        numbers = ["gain", "rows", "channels", "inner", "length"]
         self.at = dict(zip([*names, *numbers], function.args, strict=True))
         self.build = ir.IRBuilder(function.append_basic_block())
         self.summed = len(program.betas) if gradient else 0
@@ -67,7 +69,6 @@ class Loop:
 
     def _function(self) -> None:
         self.gain = self._splat(self.at["gain"])
-        self.whole, self.left, self.mask = self._parts(self.at["length"])
         if self.program.betas:
             self._coefficients()
         if self.layout == "columns":
@@ -75,7 +76,7 @@ class Loop:
         elif self.program.betas:
             self._rows()
         else:
-            with self._over_a_row(_INDEX(0)):
+            with self._over_a_row(_INDEX(0), self.at["length"]):
                 self._pass([])
         self.build.ret_void()
 
@@ -136,35 +137,37 @@ class Loop:
         """Each channel's rows one after another, its coefficients and sums in registers."""
         build, lanes = self.build, self.lanes
         registers = [self._slot(lanes.number(0.0)) for _ in range(self.summed)]
+        channels, length = self.at["channels"], self.at["length"]
         counter = self._slot(_INDEX(0))
-        period = build.mul(self.at["channels"], self.at["times"])
-        period = build.select(build.icmp_signed(">", period, _INDEX(0)), period, _INDEX(1))
-        periods = build.udiv(self.at["rows"], period)
-        with self._loop(_INDEX(0), periods), self._loop(_INDEX(0), self.at["channels"]) as channel:
+        at_least_one = build.select(build.icmp_signed(">", channels, _INDEX(0)), channels, _INDEX(1))
+        with (
+            self._loop(_INDEX(0), build.udiv(self.at["rows"], at_least_one)),
+            self._loop(_INDEX(0), channels) as channel,
+        ):
             coefficients = [
                 self._splat(build.load(self._address("coefficients", self._at_channel(k, channel)), typ=lanes.scalar))
                 for k in range(len(self.program.coefficients))
             ]
-            with self._loop(_INDEX(0), self.at["times"]):
-                start = build.load(counter, typ=_INDEX)
+            start = build.load(counter, typ=_INDEX)
+            with self._loop(_INDEX(0), length, PIECE) as piece:
                 for register in registers:
                     build.store(lanes.number(0.0), register)
-                with self._over_a_row(start):
+                with self._over_a_row(build.add(start, piece), self._at_most(PIECE, build.sub(length, piece))):
                     for register, slope in zip(registers, self._pass(coefficients), strict=True):
                         build.store(build.fadd(build.load(register, typ=lanes.vector), slope), register)
                 for k, register in enumerate(registers):
                     total = self._reduced(build.load(register, typ=lanes.vector))
                     self._add(self._at_channel(k, channel), self._widened(total))
-                build.store(build.add(start, self.at["length"]), counter)
+            build.store(build.add(start, length), counter)
 
     def _columns(self) -> None:
         """Rows that hold every channel; each place has its coefficients and its sum in memory that stays in cache."""
         build, vector, rows = self.build, self.lanes.vector, self.at["rows"]
         with self._loop(_INDEX(0), rows, BLOCK) as first:
-            beyond = build.add(first, _INDEX(BLOCK))
-            last = build.select(build.icmp_signed("<", beyond, rows), beyond, rows)
             self._clear_partial_sums()
-            with self._loop(first, last) as row, self._over_a_row(build.mul(row, self.at["length"])) as place:
+            last = build.add(first, self._at_most(BLOCK, build.sub(rows, first)))
+            length = self.at["length"]
+            with self._loop(first, last) as row, self._over_a_row(build.mul(row, length), length) as place:
                 places = [self._at_place(k, place) for k in range(len(self.program.coefficients))]
                 slopes = self._pass([self._load(self._address("spread", here), vector) for here in places])
                 for k, slope in enumerate(slopes):
@@ -178,33 +181,34 @@ class Loop:
                         self._add(self._at_channel(k, channel), self._widened(partial))
 
     @contextmanager
-    def _over_a_row(self, start: ir.Value) -> Iterator[ir.Value]:
+    def _over_a_row(self, start: ir.Value, length: ir.Value) -> Iterator[ir.Value]:
         """The places of a row, a register apart: whole registers where they are, then what is left in a buffer.
 
         So the code in the loop stands there once, and what it loads and stores is never masked.
         """
         build, vector = self.build, self.lanes.vector
+        whole, left, mask = self._parts(length)
         names = ["x", "g", "y"] if self.gradient else ["x", "y"]
         buffers = {name: self._slot(ir.Constant(vector, [0.0] * vector.count)) for name in names}
-        ones = ir.Constant(self.mask.type, [1] * vector.count)
-        parts = build.select(build.icmp_unsigned(">", self.left, _INDEX(0)), _INDEX(2), _INDEX(1))
+        ones = ir.Constant(mask.type, [1] * vector.count)
+        parts = build.select(build.icmp_unsigned(">", left, _INDEX(0)), _INDEX(2), _INDEX(1))
         with self._loop(_INDEX(0), parts) as part:
             is_rest = build.icmp_unsigned(">", part, _INDEX(0))
             memory = {name: self._address(name, start) for name in names}
-            rest = {name: build.gep(memory[name], [self.whole], source_etype=self.lanes.scalar) for name in names}
+            rest = {name: build.gep(memory[name], [whole], source_etype=self.lanes.scalar) for name in names}
             with build.if_then(is_rest):
                 for name in names[:-1]:
-                    build.store(self._load(rest[name], vector, self.mask), buffers[name])
+                    build.store(self._load(rest[name], vector, mask), buffers[name])
             for name in names:
-                before = build.gep(buffers[name], [build.neg(self.whole)], source_etype=self.lanes.scalar)
+                before = build.gep(buffers[name], [build.neg(whole)], source_etype=self.lanes.scalar)
                 self.at[f"row {name}"] = build.select(is_rest, before, memory[name])
-            self.counted = build.select(is_rest, self.mask, ones)
-            first = build.select(is_rest, self.whole, _INDEX(0))
-            with self._loop(first, build.select(is_rest, self.at["length"], self.whole), self.lanes.width) as place:
+            self.counted = build.select(is_rest, mask, ones)
+            first = build.select(is_rest, whole, _INDEX(0))
+            with self._loop(first, build.select(is_rest, length, whole), self.lanes.width) as place:
                 self.place = place
                 yield place
             with build.if_then(is_rest):
-                self._store(build.load(buffers["y"], typ=vector), rest["y"], self.mask)
+                self._store(build.load(buffers["y"], typ=vector), rest["y"], mask)
 
     def _pass(self, coefficients: Sequence[ir.Value]) -> list[ir.Value]:
         """One register of x, from memory to memory; what it adds to the sum of each β."""
@@ -244,6 +248,9 @@ class Loop:
             slot = self.build.alloca(value.type)
         self.build.store(value, slot)
         return slot
+
+    def _at_most(self, limit: int, value: ir.Value) -> ir.Value:
+        return self.build.select(self.build.icmp_signed("<", value, _INDEX(limit)), value, _INDEX(limit))
 
     def _parts(self, length: ir.Value, *, whole: bool = True) -> tuple[ir.Value, ir.Value, ir.Value]:
         """Elements in whole registers, what is left, and the mask of that; with `whole=False` all is left."""

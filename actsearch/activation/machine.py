@@ -60,7 +60,7 @@ def kernel(program: Program, lanes: Lanes, layout: Layout, *, gradient: bool) ->
     engine = llvm.create_mcjit_compiler(parsed, target)
     engine.finalize_object()
     gain = ctypes.c_float if lanes.dtype is np.float32 else ctypes.c_double
-    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (6 if gradient else 4), gain, *[ctypes.c_int64] * 5)
+    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (6 if gradient else 4), gain, *[ctypes.c_int64] * 4)
     run = signature(engine.get_function_address("run"))
     run.__dict__["engine"] = engine  # the code lives as long as its engine
     return run

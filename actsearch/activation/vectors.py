@@ -1,7 +1,7 @@
 """Expressions on a processor's vector registers: sympy in, LLVM instructions out, eight or sixteen float32 at a time.
 
 Elementary functions are glibc's libmvec (at most 4 units in the last place); everything else is IEEE arithmetic in the
-order written here, so that the same code gives the same bits on every x86 processor with AVX2.
+order written here, so that the same code gives the same bits on processors with registers of one width and one glibc.
 """
 
 import math

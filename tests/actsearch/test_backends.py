@@ -63,6 +63,8 @@ def test_symbolic_is_eager_in_every_layout(text: str) -> None:
         (torch.randn(1, 1, generator=make), 1),
         (torch.randn(0, 3, 4, generator=make), 1),
         (torch.randn(3, 0, 4, generator=make), 1),
+        (torch.randn(4, 8, generator=make)[:0, ::2], 1),  # empty with gaps
+        (torch._neg_view(torch.randn(3, 5, 7, generator=make)), 1),  # memory holds -x
     ]
     for x, channel_dim in layouts:
         x = x.double()
@@ -79,7 +81,9 @@ def test_symbolic_is_eager_in_every_layout(text: str) -> None:
             torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("shape", [(2**22, 2), (200_000, 3), (50, 2, 70, 70), (3000, 5, 7, 7), (2, 2, 2**18)])
+@pytest.mark.parametrize(
+    "shape", [(2**22, 2), (200_000, 3), (50, 2, 70, 70), (3000, 5, 7, 7), (2, 2, 2**18), (1, 2, 1_000_003)]
+)
 def test_sums_over_many_elements_keep_their_digits(shape: tuple[int, ...]) -> None:
     """β's gradient of beta*x is the sum of x, which float32 would not hold one by one."""
     module = Activation("beta*x", channels=shape[1], backend="symbolic")
@@ -88,6 +92,24 @@ def test_sums_over_many_elements_keep_their_digits(shape: tuple[int, ...]) -> No
         sums = slopes(module, x, torch.ones_like(x))[2].double()
         exact = x.double().sum([d for d in range(x.ndim) if d != 1])
         torch.testing.assert_close(sums, exact, rtol=accuracy, atol=0)
+
+
+def test_gradients_of_any_kind_are_taken() -> None:
+    module = Activation("beta*x**2", channels=3, backend="symbolic")
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    dense_grad = torch.zeros(4, 3)
+    dense_grad[1, 2] = -2.0
+    expected = slopes(module, x, dense_grad)
+    for grad in (torch._neg_view(-dense_grad), dense_grad.to_sparse(), dense_grad.t().contiguous().t()):
+        for ours, theirs in zip(slopes(module, x, grad), expected, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_working_memory_is_the_cpus_whatever_torchs_default_is() -> None:
+    module = Activation("x + beta", channels=3, backend="symbolic")
+    x, grad = torch.ones(4, 3), torch.ones(4, 3)
+    with torch.device("meta"):
+        assert slopes(module, x, grad)[2].tolist() == [4.0, 4.0, 4.0]
 
 
 @given(formulas(3))
@@ -191,14 +213,14 @@ def test_threads_share_a_pass() -> None:
 )
 def test_narrow_registers_compute_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a processor without AVX-512 runs; without libmvec's functions even the same bits."""
-    if machine.unavailable():
-        pytest.skip("no machine code here")
+    if machine.unavailable() or machine.lanes(np.float32).bits < 512:
+        pytest.skip("no AVX-512 here to compare with")
     make = torch.Generator().manual_seed(1)
     for shape in ((3, 4, 9, 9), (40, 4)):
         x = torch.rand(shape, generator=make) * 4 - (0 if "**" in text else 2)
         module = Activation(text, channels=4, backend="symbolic")
         found = []
-        for bits in (256, 512 if machine.lanes(np.float32).bits == 512 else 256):
+        for bits in (256, 512):
             monkeypatch.setattr(machine, "lanes", lambda dtype, bits=bits: Lanes(dtype, bits))
             found.append(slopes(module, x, torch.ones_like(x)))
             monkeypatch.undo()
@@ -246,7 +268,7 @@ def test_nan_stays_nan(text: str, backend: str) -> None:
 
 def test_programs_take_what_depends_on_beta_alone_out_of_the_loop() -> None:
     program = forward_program(canonical(read("exp(-beta)*x + (1 - beta2)*x**2")))
-    assert {str(c) for c in program.coefficients} == {"exp(-beta)", "1 - beta2"} or len(program.coefficients) == 2
+    assert len(program.coefficients) == 2
     assert all(X not in c.free_symbols for c in program.coefficients)
     assert len(backward_program(SWISH).outputs) == 2
 
@@ -420,7 +442,7 @@ def test_a_pass_stays_within_its_working_memory(
     fence, fenced = 64, []
     signalling_nan = 0x7F80_0001  # which any arithmetic changes, even + 0
 
-    def allocate(size: int, dtype: torch.dtype) -> Tensor:
+    def allocate(size: int, dtype: torch.dtype, device: str) -> Tensor:
         memory = torch.full((size // 4 + fence,), signalling_nan, dtype=torch.int32)
         fenced.append((memory, size // 4))
         return memory.view(dtype)
