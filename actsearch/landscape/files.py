@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """The rows of a compressed table whose first columns are these."""
     try:
         text = gzip.decompress(path.read_bytes()).decode()
-    except (OSError, EOFError, ValueError) as err:
+    except (OSError, EOFError, ValueError, zlib.error) as err:
         raise LandscapeError(f"cannot read {path}: {err}") from err
     reader = csv.reader(io.StringIO(text))
     header = next(reader, [])

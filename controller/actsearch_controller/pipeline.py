@@ -107,6 +107,7 @@ class Search:
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
         self._handed_out: set[str] = set()
+        self._waits_for_a_batch = False
         self._is_out_of_proposals = False
 
     @property
@@ -181,7 +182,7 @@ class Search:
 
     def _settle(self) -> None:
         """Tells every batch whose turn it is and whose results are there; keeps `lag` batches in flight."""
-        if len(self._in_flight) < self.config.lag and self.ending is None:
+        if len(self._in_flight) < self.config.lag and self.ending is None and not self._waits_for_a_batch:
             self._advance(None)
         while self._in_flight and self._is_complete(self._in_flight[0]):
             self._advance(self._in_flight.popleft())
@@ -191,6 +192,7 @@ class Search:
 
     def _advance(self, told: _Batch | None) -> None:
         """One step: tell a batch (none at the start), propose what the lag allows, store all of it at once."""
+        self._waits_for_a_batch = False
         slots = [] if told is None else [self._traced(tokens, key) for tokens, key in told.slots]
         if told is not None:
             formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
@@ -229,7 +231,8 @@ class Search:
             formulas = self._proposer.ask(self.config.batch)
             if not formulas:
                 # While results are on their way it may still find something: it is asked again after the next batch.
-                self._is_out_of_proposals = not (self._in_flight or proposed)
+                self._waits_for_a_batch = bool(self._in_flight or proposed)
+                self._is_out_of_proposals = not self._waits_for_a_batch
                 break
             identities = {formula: formula_fingerprint(formula) for formula in formulas}
             keys = sorted({key for identity in identities.values() for key in self._keys(identity)})

@@ -16,7 +16,8 @@ class Proposer(Protocol):
     def ask(self, n: int) -> list[Formula]:
         """`n` formulas to evaluate. May be asked again before it is told.
 
-        Fewer where it has no more to propose; after an empty answer the search ends.
+        Fewer where it has no more to propose. After an empty answer it is asked again when the next batch is told; with
+        none in flight the search ends. An empty answer leaves its `state` as it was: a resumed search asks once more.
         """
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:

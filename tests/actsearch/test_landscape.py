@@ -137,6 +137,16 @@ def test_a_damaged_description_gets_one_line(tmp_path: Path, text: str, expected
         load(tmp_path)
 
 
+def test_damaged_bytes_get_one_line(tmp_path: Path) -> None:
+    save(load("prototype"), tmp_path / "copy")
+    path = tmp_path / "copy" / "evaluations.csv.gz"
+    good = path.read_bytes()
+    for start in range(0, len(good), len(good) // 20):
+        path.write_bytes(good[:start] + bytes(40) + good[start + 40 :])
+        with pytest.raises(LandscapeError, match=r"cannot read .*evaluations\.csv\.gz"):
+            load(tmp_path / "copy")
+
+
 def test_missing_files_and_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"no landscape named 'moon'; known: prototype, or a folder with"):
         load("moon")

@@ -1,6 +1,6 @@
 """Exhaustive search: each function once, then the best again, through the pipeline and a restart."""
 
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ from actsearch.fingerprint import fingerprint
 from actsearch.space import Space
 from actsearch.store import Store
 from actsearch_controller.baselines.exhaustive import ExhaustiveController
-from actsearch_controller.search import search
-from tests.controller.synthetic import ShuffledEvaluator
+from actsearch_controller.search import Search, search
+from tests.controller.synthetic import ShuffledEvaluator, answer
 
 NARROW = SpaceSettings(unary=("identity", "negative", "abs", "square", "sin"), binary=("add", "max", "multiply"))
 
@@ -61,7 +61,8 @@ def test_it_goes_on_after_a_restart() -> None:
     assert rest == second.ask(1_000)
     assert first.ask(5) == []  # which are the best hangs on what is not told yet
     first.tell(rest, [0.2] * len(rest))
-    assert first.ask(5) == [told[8], told[7]]
+    assert first.ask(1) == [told[8]]
+    assert first.ask(5) == [told[7]]
     assert first.ask(5) == []
 
 
@@ -70,3 +71,42 @@ def test_a_space_too_large_to_list_is_refused_in_one_line() -> None:
         ConfigError, match=r"the space has 156,250,000 token sequences, at most 1,000,000 can be listed"
     ):
         ExhaustiveController(Space(SpaceSettings(units=2)), seed=0)
+
+
+def test_repeats_are_cut_where_a_batch_ends_and_go_on_in_the_next() -> None:
+    space = Space(NARROW)
+    first = ExhaustiveController(space, seed=0, repeats=4, repeat_best=2)
+    told = first.ask(1_000)
+    first.tell(told, [k / 1_000 for k in range(len(told))])
+    assert first.ask(5) == [told[-1]] * 3 + [told[-2]] * 2
+    second = ExhaustiveController(space, seed=1, repeats=4, repeat_best=2)
+    second.restore(first.state())
+    assert second.ask(5) == first.ask(5) == [told[-2]]
+
+
+@pytest.mark.parametrize("controller", ["exhaustive", "random_new"])
+def test_neither_polls_nor_restarts_change_the_trace_where_a_space_ends(controller: str, tmp_path: Path) -> None:
+    """There a controller has nothing to propose while results are on their way, and is asked again."""
+    config = RunConfig(
+        controller=controller, evaluations=10_000, batch=7, lag=3, space=NARROW, repeats=2, repeat_best=4
+    )
+
+    def played(name: str, *, polls: int = 0, restarts: bool = False) -> tuple[str, int]:
+        with Store.open(tmp_path / name) as store:
+            store.create_run("first", config, command="", versions={})
+            one = Search(store, "first")
+            waiting = deque(one.ask())
+            while not one.is_done:
+                for _ in range(polls):
+                    one.tell([])
+                if restarts and len(waiting) % 5 == 0:
+                    one = Search(store, "first")
+                    waiting = deque(one.ask())
+                one.tell([answer(waiting.popleft())] if waiting else [])
+                waiting += one.ask()
+            return store.run("first").trace, store.summary("first").told
+
+    undisturbed = played("undisturbed")
+    assert undisturbed[1] >= len(functions(NARROW))
+    assert played("polled", polls=3) == undisturbed
+    assert played("restarted", restarts=True) == undisturbed

@@ -51,7 +51,7 @@ class ExhaustiveController:
             )
         self._space, self._repeats, self._repeat_best, self._identify = space, repeats, repeat_best, identify
         self._rewards: dict[tuple[int, ...], float] = {}
-        self._repeated: set[tuple[int, ...]] = set()
+        self._repeated: dict[tuple[int, ...], int] = {}
         self._told = 0
         self._begin(seed)
 
@@ -74,8 +74,8 @@ class ExhaustiveController:
         if self._told < len(self._seen):
             return formulas
         while len(formulas) < n and (best := self._best()) is not None:
-            self._repeated.add(best)
-            formulas += [self._space.formula(best)] * (self._repeats - 1)
+            self._repeated[best] = self._repeated.get(best, 0) + 1
+            formulas.append(self._space.formula(best))
         return formulas
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
@@ -100,8 +100,11 @@ class ExhaustiveController:
 
     def _best(self) -> tuple[int, ...] | None:
         """The best function told that is still to be repeated."""
-        if self._repeats < 2 or len(self._repeated) >= self._repeat_best:
+        if self._repeats < 2:
             return None
+        begun = next((choices for choices, times in self._repeated.items() if times < self._repeats - 1), None)
+        if begun is not None or len(self._repeated) >= self._repeat_best:
+            return begun
         return next((choices for choices in self._rewards if choices not in self._repeated), None)
 
     def state(self) -> bytes:
@@ -111,7 +114,7 @@ class ExhaustiveController:
             "position": self._position,
             "told": self._told,
             "rewards": list(self._rewards.items()),
-            "repeated": sorted(self._repeated),
+            "repeated": list(self._repeated.items()),
         }
         return json.dumps(document).encode()
 
@@ -119,7 +122,7 @@ class ExhaustiveController:
         """Goes on from a `state`; what was seen is computed again, 4 ms a token sequence."""
         document = json.loads(state)
         self._rewards = {tuple(choices): reward for choices, reward in document["rewards"]}
-        self._repeated = {tuple(choices) for choices in document["repeated"]}
+        self._repeated = {tuple(choices): times for choices, times in document["repeated"]}
         self._told = document["told"]
         self._begin(document["seed"])
         while self._position < document["position"]:

@@ -28,7 +28,8 @@ class LocalController:
         self._in_flight: list[list[Choices]] = []
         self._current: Choices | None = None
         self._ahead: list[Choices] = []  # neighbours of the current formula that are still to be asked
-        self._starts: dict[Choices, float] = {}  # random formulas told since the current climb began
+        self._drawn: set[Choices] = set()  # random formulas that are in flight
+        self._starts: dict[Choices, float] = {}  # those told since the current climb began
 
     def ask(self, n: int) -> list[Formula]:
         """`n` formulas: neighbours of the current one, then random ones."""
@@ -38,16 +39,18 @@ class LocalController:
         return [self._space.formula(choices) for choices in batch]
 
     def _random(self) -> Choices:
-        return self._space.choices(self._space.sample(self._rng))
+        choices = self._space.choices(self._space.sample(self._rng))
+        self._drawn.add(choices)
+        return choices
 
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
         """Climbs as far as what is known allows."""
-        del self._in_flight[0]
-        near = set(self._near())
+        told = set(self._in_flight.pop(0))
         for choices, reward in zip(map(self._space.choices, formulas), rewards, strict=True):
             self._rewards[choices] = reward
-            if choices not in near:
+            if choices in self._drawn:
                 self._starts[choices] = reward
+        self._drawn -= told
         while (better := self._better()) is not None:
             self._move(better)
         if self._is_stuck() and self._starts:
@@ -85,6 +88,7 @@ class LocalController:
             "in_flight": self._in_flight,
             "current": self._current,
             "ahead": self._ahead,
+            "drawn": sorted(self._drawn),
             "starts": list(self._starts.items()),
         }
         return json.dumps(document, sort_keys=True).encode()
@@ -98,4 +102,5 @@ class LocalController:
         self._in_flight = [list(map(tuple, batch)) for batch in document["in_flight"]]
         self._current = None if document["current"] is None else tuple(document["current"])
         self._ahead = list(map(tuple, document["ahead"]))
+        self._drawn = set(map(tuple, document["drawn"]))
         self._starts = {tuple(choices): reward for choices, reward in document["starts"]}

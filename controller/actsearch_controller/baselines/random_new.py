@@ -31,8 +31,11 @@ class RandomNewController:
     def ask(self, n: int) -> list[Formula]:
         """`n` functions that were not proposed before; fewer where they have become too rare to be drawn."""
         formulas: list[Formula] = []
+        before = self._rng.bit_generator.state
         while len(formulas) < n and (formula := self._draw()) is not None:
             formulas.append(formula)
+        if not formulas:
+            self._rng.bit_generator.state = before
         return formulas
 
     def _draw(self) -> Formula | None:
