@@ -5,7 +5,7 @@ a text contains). The search takes formulas of its space; `show`, `export` and `
 
 sympy simplifies while it builds, and some of what it tries costs seconds: comparing the arguments of a max, working
 out constants, growing sin(atan(u)) into more and more copies of u. So everything is bounded before or while it is
-built, and a text of any length is read or refused in a tenth of a second.
+built, so that a text of any length is read or refused in about a tenth of a second.
 """
 
 import ast

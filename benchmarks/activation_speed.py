@@ -2,15 +2,17 @@
 
 python benchmarks/activation_speed.py                      # SiLU and Swish against torch's silu, then 100 formulas
 python benchmarks/activation_speed.py --formulas 10 --json # fewer of them, as JSON
+python benchmarks/activation_speed.py --profile            # what a call and a first use consist of
 
 Forward and backward together, float32, one thread, medians of interleaved rounds. `plain` is the formula as one would
-write it with torch's own functions and autograd; `ours` is what a search uses (actsearch.backend.backend_of). The
-formulas are in better_half.txt.
+write it with torch's own functions and autograd (a subexpression that occurs twice is computed twice); `ours` is what
+a search uses (actsearch.backend.backend_of). The formulas are in better_half.txt.
 """
 
 import argparse
 import json
 import os
+import tempfile
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
@@ -19,14 +21,16 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from statistics import geometric_mean, median
+from typing import Any
 
 import sympy
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from actsearch.activation import Activation
+from actsearch.activation import Activation, dense
 from actsearch.activation.eager import TorchPrinter
+from actsearch.activation.program import backward_program, forward_program
 from actsearch.activation.symbolic import engine_of
 from actsearch.activation.timing import measure
 from actsearch.backend import backend_of
@@ -101,12 +105,58 @@ def ratio(expression: Expression, shape: tuple[int, ...], memory_format: torch.m
     return timings["ours"].total / timings["plain"].total
 
 
-def first_use(expression: Expression) -> float:
-    """Milliseconds from an expression to its first gradient, on a small tensor."""
-    x = torch.randn(2, 4, 3, 3, requires_grad=True)
+def first_use(expression: Expression, backend: str | None = None, shape: tuple[int, ...] = (2, 4, 3, 3)) -> float:
+    """Milliseconds from an expression to its first gradient; the search's backend if none is named."""
+    x = torch.randn(*shape, requires_grad=True)
     start = time.perf_counter()
-    Activation(expression, channels=4, backend=backend_of(canonical(expression)))(x).sum().backward()
+    name = backend or backend_of(canonical(expression))
+    Activation(expression, channels=shape[1], backend=name)(x).sum().backward()
     return 1e3 * (time.perf_counter() - start)
+
+
+class Bare(torch.autograd.Function):
+    """Swish's two passes of machine code, and nothing around them."""
+
+    form = canonical(read("x*sigmoid(beta*x)"))
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, beta: Tensor) -> Tensor:
+        ctx.save_for_backward(x, beta)
+        return dense.forward(forward_program(Bare.form), x, [beta], 1.0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, beta = ctx.saved_tensors
+        slope, (sums,) = dense.backward(backward_program(Bare.form), x, [beta], grad, 1.0, 1)
+        return slope, sums
+
+
+def profile(rounds: int) -> None:
+    """Prints what a call of Swish adds to its passes, beside `F.silu` alone, and what a first use costs."""
+    shape = SHAPES[0]
+    for name, memory_format in FORMATS.items():
+        beta = nn.Parameter(torch.ones(shape[1]))
+        functions: dict[str, Callable[[Tensor], Tensor]] = {
+            "F.silu": F.silu,
+            "bare passes": lambda x, beta=beta: Bare.apply(x, beta),  # type: ignore[misc]
+            "F.silu again": F.silu,
+            "Activation": ours(Bare.form, shape[1]),
+        }
+        timings = measure(functions, shape, rounds=rounds, memory_format=memory_format)
+        base = timings["F.silu"]
+        ratios = {
+            label: tuple(round(getattr(t, part) / getattr(base, part), 2) for part in ("forward", "backward", "total"))
+            for label, t in timings.items()
+        }
+        print(json.dumps({"shape": shape, "format": name, "ratios: forward, backward, both": ratios}))
+    first_use(read("x*sin(beta*x)/3"))
+    half = better_half()
+    rows = {
+        "the search's backend": [first_use(Expression(e.expr, e.initial)) for e in half[:50]],
+        "another order of memory, with β": [first_use(e, shape=(2, 4, 17, 16)) for e in half[:50] if e.initial],
+        "auto, measured for the first time": [first_use(Expression(e.expr, e.initial), "auto") for e in half[50:]],
+    }
+    print(json.dumps({"first use, ms, median": {name: round(median(times), 1) for name, times in rows.items()}}))
 
 
 def main() -> None:
@@ -116,8 +166,13 @@ def main() -> None:
         "--rounds", type=int, default=7, help="rounds for each formula; SiLU and Swish take five times as many"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--profile", action="store_true", help="what a call and a first use consist of")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.profile:
+        os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # where nothing was measured before
+        profile(8 * options.rounds)
+        return
     read("x"), engine_of("cpu")
     formulas = better_half()[: options.formulas]
     first_use(read("x*sin(beta*x)/3"))  # LLVM's own start, once a process

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice, permutations, product
+from itertools import chain, combinations, islice, permutations, product
 from typing import Any
 
 import mpmath
@@ -92,12 +92,11 @@ def proposed(spellings: Iterable[Spelling]) -> Iterator[tuple[Spelling, Spelling
             groups[key].setdefault(one.fingerprint, one)
     seen = set()
     for group in groups.values():
-        first, *others = group.values()
-        for other in others:
-            pair = frozenset({first.fingerprint, other.fingerprint})
+        for one, other in combinations(group.values(), 2):
+            pair = frozenset({one.fingerprint, other.fingerprint})
             if pair not in seen:
                 seen.add(pair)
-                yield first, other
+                yield one, other
 
 
 def look_alike(one: Expression, other: Expression) -> bool:

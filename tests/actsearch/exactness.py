@@ -20,6 +20,7 @@ import torch
 
 from actsearch import exact
 from actsearch.activation.eager import torch_function
+from actsearch.activation.native import native
 from actsearch.activation.symbolic import apply_symbolic
 from actsearch.errors import InexactError, NumericError
 from actsearch.exact.conditioning import ACCURACY, GRID, Conditioning, conditioning, flags, kinks
@@ -70,6 +71,13 @@ def symbolic(expression: Expression, x: Array, betas: Mapping[str, Array]) -> tu
     return autograd(function, x, betas)
 
 
+def torchs_own(expression: Expression, x: Array, betas: Mapping[str, Array]) -> tuple[Array, Mapping[str, Array]]:
+    """Torch's function of a canonical form, for those that have one."""
+    function = native(expression)
+    assert function is not None
+    return autograd(function, x, betas)
+
+
 def in_numpy(expression: Expression, x: Array, betas: Mapping[str, Array]) -> tuple[Array, Mapping[str, Array]]:
     """`Expression.values` of f and of its derivatives; float64 alone."""
     grads = {name: derivative(expression, name).values(x, **betas) for name in ("x", *betas)}
@@ -105,19 +113,23 @@ class Findings:
 
 def check(
     expression: Expression,
-    backends: Mapping[str, Backend],
+    backends: dict[str, Backend],
     *,
     dtypes: Sequence[type[Any]] = DTYPES,
     betas: Sequence[float | None] = BETAS,
     most_kinks: int = MOST_KINKS,
 ) -> Findings:
-    """Compares every backend with the exact values and gradients on the grid; references are computed once."""
+    """Compares every backend with the exact values and gradients on the grid; references are computed once.
+
+    Where torch has a function of its own that is compared too.
+    """
     findings = Findings()
     for dtype in dtypes:
         reference = Reference(expression, dtype, betas if expression.initial else betas[:1], most_kinks)
         findings.counts += reference.counts()
         lines = [f"{name}: {fault}" for name in reference.quantities for fault in reference.unexplained(name)]
-        for label, backend in backends.items():
+        own = {"native": torchs_own} if native(expression) is not None else {}
+        for label, backend in (backends | own).items():
             if dtype is np.float64 or label not in FLOAT64_ALONE:
                 value, grads = backend(expression, reference.x, reference.betas)
                 for name, actual in {"f": value, **grads}.items():
