@@ -289,7 +289,7 @@ def test_laws_of_one_unit_formulas(formula: Formula) -> None:
     check_laws(formula)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @given(formulas(2))
 @settings(deadline=None, max_examples=100)
 def test_laws_of_two_unit_formulas(formula: Formula) -> None:
