@@ -56,6 +56,22 @@ class Space:
         yield Slot("binary", unit, self.binary)
 
     @property
+    def slot_names(self) -> tuple[str, ...]:
+        """A name for each slot: unary1, unary2, binary; of several units unit1.input1, unit1.input2, …"""
+        names: list[str] = []
+        for slot in self.slots:
+            unit = f"unit{slot.unit}." if self.units > 1 else ""
+            name = f"{unit}{slot.kind}"
+            names.append(name if slot.kind == "binary" else f"{name}{1 + (f'{name}1' in names)}")
+        return tuple(names)
+
+    @property
+    def uniform_entropy(self) -> float:
+        """Entropy of a uniform choice, nats a token, mean over the slots that have a choice; 0 where none has."""
+        sizes = [len(slot.choices) for slot in self.slots if len(slot.choices) > 1]
+        return math.fsum(map(math.log, sizes)) / len(sizes) if sizes else 0.0
+
+    @property
     def size(self) -> int:
         """Number of token sequences: 6,250 for one unit over all primitives."""
         return math.prod(len(slot.choices) for slot in self.slots)

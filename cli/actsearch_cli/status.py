@@ -12,7 +12,7 @@ NAME = "status"
 
 
 def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
-    """Show a run: state, counts by outcome, the best so far, what is in flight.
+    """Show a run: state, counts by outcome, the best so far, what is in flight, the controller's health.
 
     Reads the store only, so that it works with the server down, from any folder, while the run goes on.
     """
@@ -32,6 +32,7 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         "evaluations": f"{counts['told']} of {counts['budget']}" + (f" ({outcomes})" if outcomes else ""),
         "in flight": str(counts["asked"] - counts["told"]),
         "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
+        "controller": _controller(status["controller"]),
         "searched for": f"{status['seconds']:.0f} s",
         "trace": status["trace"] or "nothing told yet",
     }
@@ -39,12 +40,25 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         print(f"{key:<13} {value}")
 
 
+def _controller(health: dict[str, Any] | None) -> str:
+    """Its health in one line."""
+    if health is None:
+        return "not told a batch yet"
+    measures = {"entropy": ".2f", "approx_kl": ".3f", "clip_fraction": ".0%", "grad_norm": ".2f", "baseline": ".3f"}
+    told = [f"{name} {health['metrics'][name]:{form}}" for name, form in measures.items() if name in health["metrics"]]
+    parts = [f"{health['new_share']:.0%} new functions lately", *told]
+    return ", ".join(parts) + (f"; {health['warning']}" if health["warning"] else "")
+
+
 def document(folder: "RunFolder") -> dict[str, Any]:
     """What `status --json` prints."""
+    from actsearch.health import WINDOW, health
     from actsearch.store import RunState
 
     with folder.open() as (store, name):
         record, summary = store.run(name), store.summary(name)
+        recent = store.proposals(name, since=max(0, summary.batches_told - WINDOW))
+        controller = health(record.config, store.batches(name), recent)
     state, reason = record.state.value, record.reason
     if record.state is RunState.RUNNING and not folder.is_driven:
         state = "interrupted"
@@ -63,6 +77,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         "best": None
         if best is None
         else {"formula": best.canonical, "names": list(best.names), "reward": best.reward, "number": best.number},
+        "controller": None if controller is None else controller.document,
         "batches": {"asked": summary.batches_asked, "told": summary.batches_told},
         "seconds": record.seconds,
         "trace": record.trace,

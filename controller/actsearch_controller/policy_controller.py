@@ -22,8 +22,6 @@ from actsearch_controller.metrics import mean_reward
 from actsearch_controller.policy import Policy, Scores
 from actsearch_controller.subsequence import slots_told
 
-KINDS = ("input", "unary", "binary")
-
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
@@ -181,11 +179,8 @@ class PolicyController(ABC):
             "clip_fraction": float(((ratio - 1).abs() > self._settings.clip_coef).float().mean()),
             "entropy": float(self._entropy(scores)),
         }
-        for kind in KINDS:
-            slots = [k for k in self._free if self._space.slots[k].kind == kind]
-            if slots:
-                metrics[f"entropy_{kind}"] = float(scores.entropy[:, slots].mean())
-        return metrics
+        by_slot = scores.entropy.mean(dim=0).tolist()  # (batch, length) -> (length,)
+        return metrics | {f"entropy_{self._space.slot_names[k]}": by_slot[k] for k in self._free}
 
     @final
     def state(self) -> bytes:

@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from actsearch.config import RunConfig
+from actsearch.health import health
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
 from actsearch_reports import layers, summary, tables
 from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards
@@ -47,7 +49,7 @@ def write_report(store: Store, run: str, folder: Path) -> Path:
         **_betas(folder, evaluations),
         **_preactivations(folder, evaluations),
         **_outcomes(folder, evaluations),
-        **_controller(folder, store.batches(run), store.proposals(run)),
+        **_controller(folder, store.run(run).config, store.batches(run), store.proposals(run)),
     }
     path = folder / "report.html"
     path.write_text(_environment().get_template("report.html.j2").render(content), encoding="utf-8")
@@ -180,11 +182,15 @@ def _outcomes(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
     return content
 
 
-def _controller(folder: Path, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> Content:
+def _controller(
+    folder: Path, config: RunConfig, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]
+) -> Content:
     rows = tables.batch_rows(batches, proposals)
     write_csv(folder / "batches.csv", tables.BatchRow, rows)
     rewards_told = [row.mean_reward for row in rows if row.mean_reward is not None]
-    content: Content = {"batch_rows": rows, "measured": any(row.metrics for row in rows), "controller": None}
+    measured = any(row.metrics for row in rows)
+    found = health(config, batches, proposals)
+    content: Content = {"batch_rows": rows, "measured": measured, "controller": None, "health": found}
     if rewards_told:
         alt = (
             f"Measures of the controller over {summary.plural(len(rows), 'batch', 'batches')}; "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,7 +27,22 @@ def metric(label: str, key: str) -> Line:
     return Line(label, lambda row: row.metrics.get(key))
 
 
-_ENTROPIES = (metric("all", "entropy"), *(metric(kind, f"entropy_{kind}") for kind in ("input", "unary", "binary")))
+def _of_kind(kind: str) -> Callable[[BatchRow], float | None]:
+    """The mean over all slots of one kind."""
+
+    def mean(row: BatchRow) -> float | None:
+        values = [v for key, v in row.metrics.items() if key.partition(".")[2].rstrip("12") == kind]
+        return fmean(values) if values else None
+
+    return mean
+
+
+_ENTROPIES = (
+    metric("all", "entropy"),
+    *(metric(slot, f"entropy_{slot}") for slot in ("unary1", "unary2", "binary")),
+    *(Line(kind, _of_kind(kind)) for kind in ("input", "unary", "binary")),
+)
+"""With one core unit each slot has a line, with more (`entropy_unit2.unary1`) each kind of slot."""
 
 PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
     ("mean reward", (Line("of the batch", lambda row: row.mean_reward), metric("baseline", "baseline"))),
@@ -34,6 +50,7 @@ PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
     ("entropy a token, nats", _ENTROPIES),
     ("approximate KL", (metric("", "approx_kl"),)),
     ("share of ratios clipped", (metric("", "clip_fraction"),)),
+    ("gradient norm", (metric("", "grad_norm"),)),
 )
 """Title of each panel and its lines; a panel none of whose lines has values is left out."""
 
