@@ -194,8 +194,8 @@ def test_metrics_say_how_far_the_policy_moved() -> None:
     assert metrics["clip_fraction"] > 0, "the test needs an update that goes far"
     assert metrics["entropy"] == pytest.approx(float(scores.entropy.mean()), rel=1e-5)
     assert metrics["entropy_binary"] == pytest.approx(float(scores.entropy[:, 2].mean()), rel=1e-5)
+    assert metrics["entropy_unary1"] == pytest.approx(float(scores.entropy[:, 0].mean()), rel=1e-5)
     assert metrics["grad_norm"] > 0
-    assert "entropy_input" not in metrics
     assert all(math.isfinite(value) for value in metrics.values())
 
 
@@ -204,7 +204,8 @@ def test_slots_without_a_choice_do_not_dilute_the_entropy() -> None:
     metrics = controller.tell(controller.ask(5), [0.5] * 5)
     nearly_uniform = (2 * math.log(2) + 4 * math.log(25) + 2 * math.log(10)) / 8  # unit 1's inputs are x, always
     assert metrics["entropy"] == pytest.approx(nearly_uniform, rel=0.01)
-    assert metrics["entropy_input"] == pytest.approx(math.log(2), rel=0.01)
+    assert metrics["entropy_unit2.input2"] == pytest.approx(math.log(2), rel=0.01)
+    assert "entropy_unit1.input1" not in metrics
 
 
 # --- the port --------------------------------------------------------------------------------------------------------
