@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actsearch.errors import RunError
-from actsearch.evaluation import Outcome
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
+from actsearch.leaderboard import leaderboard
 from actsearch.runs import find_run
 from actsearch.store import EvaluationRecord
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """One function that a run trained, with what it reached in that one training.
+    """One function that a run trained, with what it reached.
 
     Attributes:
-        record: its row in the store.
-        val_accuracy: validation accuracy in the search's child, 0–1: one seed, so partly luck.
+        record: its row in the store, of its first training.
+        val_accuracy: validation accuracy in the search's child, 0–1, mean over its trainings: partly luck.
+        trainings: how many there were.
         gain: the constant that the child multiplied it by.
     """
 
     record: EvaluationRecord
     val_accuracy: float
+    trainings: int
     gain: float
 
     @property
@@ -53,10 +55,10 @@ class Run:
     def __init__(self, name: str, found: Sequence[Found]) -> None:
         self.name = name
         self.found = tuple(found)
-        """Every function that trained, best first, ties in the order asked."""
+        """Every function that trained, best first (actsearch.leaderboard)."""
 
     def best(self) -> Found:
-        """The function with the highest validation accuracy; `RunError` where none has trained yet."""
+        """The function that stands first; `RunError` where none has trained yet."""
         if not self.found:
             raise RunError(f"run {self.name!r} has no trained function yet")
         return self.found[0]
@@ -75,9 +77,4 @@ def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
     folder = find_run(Path(runs_dir), str(run))
     with folder.open() as (store, name):
         records = store.evaluations(name, layers=False)
-    found = [
-        Found(r, r.evaluation.val_accuracy, r.evaluation.gain)
-        for r in records
-        if r.evaluation and r.evaluation.outcome is Outcome.TRAINED and r.evaluation.val_accuracy is not None
-    ]
-    return Run(name, sorted(found, key=lambda f: (-f.val_accuracy, f.record.number)))
+    return Run(name, [Found(e.record, e.reward, e.trainings, e.evaluation.gain) for e in leaderboard(records)])

@@ -3,12 +3,13 @@
 from typing import Literal
 
 from actsearch.errors import RunError
-from actsearch.evaluation import LayerRecord, Outcome
+from actsearch.evaluation import LayerRecord
 from actsearch.export.document import listed
 from actsearch.export.function import ExportedFunction
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
+from actsearch.leaderboard import leaderboard
 from actsearch.reader import read
 from actsearch.store import EvaluationRecord, Store
 
@@ -22,36 +23,29 @@ def winner(store: Store, run: str, *, rank: int = 1, beta: Beta = "init") -> Exp
     Args:
         store: where the run is.
         run: its name there.
-        rank: 1 for the best; functions count once each, ties in the order asked.
+        rank: 1 for the best (actsearch.leaderboard).
         beta: `mean` takes, for each β, the mean over all layers and channels of the network trained with it.
 
     Raises:
         RunError: fewer functions than `rank` trained, or no trained β is stored.
     """
-    found = _ranked(store.evaluations(run, layers=beta == "mean"))
+    found = leaderboard(store.evaluations(run, layers=beta == "mean"))
     if not 1 <= rank <= len(found):
         raise RunError(f"run {run!r} has {len(found)} trained function{'s' * (len(found) != 1)}, got --rank {rank}")
-    record = found[rank - 1]
-    done = record.evaluation
-    assert done is not None, "ranked records are finished"
+    entry = found[rank - 1]
+    record = entry.record
     expression = _expression(record)
+    trainings = "one training" if entry.trainings == 1 else f"mean of {entry.trainings} trainings"
     origin = [
-        f"Found by run {run}: number {rank} of {len(found)} trained functions, reward {done.reward:.4f} "
-        "(one training, so partly luck).",
+        f"Found by run {run}: number {rank} of {len(found)} trained functions, reward {entry.reward:.4f} "
+        f"({trainings}, so partly luck).",
         f"The run's command: {store.run(run).command}",
     ]
     if beta == "mean" and expression.initial:
         expression = Expression(expression.expr, _means(record, expression))
         starts = listed(f"{name} = {value:g}" for name, value in expression.initial.items())
         origin.append(f"Starts from {starts}, the mean over the network that the search trained.")
-    return ExportedFunction(expression, done.gain, tuple(origin))
-
-
-def _ranked(records: list[EvaluationRecord]) -> list[EvaluationRecord]:
-    """The trained evaluations by reward, each function's best one."""
-    trained = [r for r in records if r.evaluation and r.evaluation.outcome is Outcome.TRAINED]
-    trained.sort(key=lambda r: (-(r.evaluation.reward if r.evaluation else 0.0), r.number))
-    return list({record.canonical: record for record in reversed(trained)}.values())[::-1]
+    return ExportedFunction(expression, entry.evaluation.gain, tuple(origin))
 
 
 def _expression(record: EvaluationRecord) -> Expression:

@@ -103,13 +103,14 @@ class EvaluationRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BestRecord:
-    """The trained evaluation with the highest reward, the earliest asked where several share it."""
+    """The function that stands first (actsearch.standings), by its first evaluation; `reward` is its mean."""
 
     number: int
     formula: str
     canonical: str
     names: tuple[str, ...]
     reward: float
+    trainings: int
 
 
 @dataclass(frozen=True, kw_only=True)

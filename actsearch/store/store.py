@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session, defer, load_only
 
 from actsearch.config import RunConfig
 from actsearch.errors import RunError
-from actsearch.evaluation import Evaluation, LayerRecord, Outcome
+from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome
+from actsearch.standings import Standings
 from actsearch.store.database import connect, writer
 from actsearch.store.records import (
     Advance,
@@ -165,6 +166,11 @@ class Store:
                 batches_told=told or 0,
                 last_new_batch=-1 if last_new is None else last_new,
             )
+
+    def best(self, name: str) -> BestRecord | None:
+        """The function that stands first; None before any has trained."""
+        with Session(self._engine) as session:
+            return _best(session, _run_row(session, name).id)
 
     def controller(self, name: str) -> bytes | None:
         """The controller's state after the last `advance`; None before the first."""
@@ -334,15 +340,31 @@ def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
 
 
 def _best(session: Session, run_id: int) -> BestRecord | None:
-    row = session.scalar(
-        select(EvaluationRow)
-        .options(load_only(EvaluationRow.formula, EvaluationRow.canonical, EvaluationRow.names, EvaluationRow.reward))
-        .where(EvaluationRow.run_id == run_id, EvaluationRow.outcome == Outcome.TRAINED.value)
-        .order_by(EvaluationRow.reward.desc(), EvaluationRow.number)
-        .limit(1)
-    )
-    if row is None or row.reward is None:
+    """Of many thousand functions only those trained again, few, and the first of the others are looked at."""
+    mine = (EvaluationRow.run_id == run_id, EvaluationRow.outcome.is_not(None))
+    again = select(EvaluationRow.canonical).where(*mine, EvaluationRow.replicate > 0)
+    rewards = select(EvaluationRow.canonical, EvaluationRow.reward)
+    standings = Standings()
+    repeated = rewards.where(*mine, EvaluationRow.canonical.in_(again)).order_by(EvaluationRow.number)
+    once = rewards.where(*mine, EvaluationRow.canonical.not_in(again))
+    best_once = once.order_by(EvaluationRow.reward.desc(), EvaluationRow.number).limit(1)
+    for canonical, reward in (*session.execute(repeated), *session.execute(best_once)):
+        standings.add(canonical, reward or FLOOR_REWARD)
+    first = standings.first
+    if first is None or first.mean <= FLOOR_REWARD:
         return None
+    row = session.scalars(
+        select(EvaluationRow)
+        .options(load_only(EvaluationRow.formula, EvaluationRow.canonical, EvaluationRow.names))
+        .where(EvaluationRow.run_id == run_id, EvaluationRow.canonical == first.function)
+        .order_by(EvaluationRow.number)
+        .limit(1)
+    ).one()
     return BestRecord(
-        number=row.number, formula=row.formula, canonical=row.canonical, names=tuple(row.names), reward=row.reward
+        number=row.number,
+        formula=row.formula,
+        canonical=row.canonical,
+        names=tuple(row.names),
+        reward=first.mean,
+        trainings=len(first.rewards),
     )

@@ -81,11 +81,12 @@ def _conclude(folder: RunFolder, store: Store, name: str, console: Console, as_j
     from actsearch_reports.tables import top_functions
 
     record, summary = store.run(name), store.summary(name)
-    table = Table(title="best functions, one training each: a table of luck until they are trained again", box=None)
-    for column in ("rank", "accuracy", "function", "known as"):
-        table.add_column(column, justify="right" if column in ("rank", "accuracy") else "left")
+    table = Table(title="best functions, few trainings each: a table of luck until finals", box=None)
+    for column in ("rank", "accuracy", "trainings", "function", "known as"):
+        table.add_column(column, justify="left" if column in ("function", "known as") else "right")
     for row in top_functions(store.evaluations(name, layers=False), 10):
-        table.add_row(str(row.rank), f"{row.val_accuracy:.2%}", row.canonical, ", ".join(row.names))
+        cells = (str(row.rank), f"{row.val_accuracy:.2%}", str(row.trainings), row.canonical, ", ".join(row.names))
+        table.add_row(*cells)
     console.print(table)
     counts = ", ".join(f"{count} {outcome.value}" for outcome, count in summary.by_outcome.items())
     lines = {

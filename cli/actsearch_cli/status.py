@@ -76,7 +76,13 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         },
         "best": None
         if best is None
-        else {"formula": best.canonical, "names": list(best.names), "reward": best.reward, "number": best.number},
+        else {
+            "formula": best.canonical,
+            "names": list(best.names),
+            "reward": best.reward,
+            "trainings": best.trainings,
+            "number": best.number,
+        },
         "controller": None if controller is None else controller.document,
         "batches": {"asked": summary.batches_asked, "told": summary.batches_told},
         "seconds": record.seconds,

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from actsearch.config import RunConfig
 from actsearch.health import health
+from actsearch.leaderboard import leaderboard
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
 from actsearch_reports import layers, summary, tables
 from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards
@@ -115,7 +116,8 @@ def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content
     content: Content = {
         "top": top,
         "sightings": sightings,
-        "trained": len(tables.ranked(records)),
+        "trained": len(leaderboard(records)),
+        "repeated": any(row.trainings > 1 for row in top),
         "drawn": None,
         "drawn_count": DRAWN_COUNT,
     }
@@ -133,12 +135,12 @@ def _label(row: tables.TopRow) -> str:
 
 
 def _betas(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
-    best = next(((r, e) for r, e, _ in tables.ranked(records) if layers.beta_names(e.layers)), None)
+    best = next((e for e in leaderboard(records) if layers.beta_names(e.evaluation.layers)), None)
     found: Sequence[layers.BetaRow] = []
     summaries: Sequence[layers.BetaSummary] = []
-    content: Content = {"beta_function": best and best[0], "betas": None}
+    content: Content = {"beta_function": best and best.record, "betas": None}
     if best:
-        record, evaluation = best
+        record, evaluation = best.record, best.evaluation
         initial = trained_expression(record.tokens).initial
         found, summaries = layers.beta_rows(evaluation.layers), layers.beta_summaries(evaluation.layers, initial)
         overall = [row for row in summaries if row.layer == layers.ALL_LAYERS]
@@ -154,9 +156,9 @@ def _betas(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
 
 
 def _preactivations(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
-    ranked = tables.ranked(records)
-    record, evaluation = (ranked[0][0], ranked[0][1]) if ranked else (None, None)
-    counted = layers.with_histogram(evaluation.layers) if evaluation else []
+    best = next(iter(leaderboard(records)), None)
+    record = best and best.record
+    counted = layers.with_histogram(best.evaluation.layers) if best else []
     rows = layers.preactivation_rows(counted)
     write_csv(folder / "preactivations.csv", layers.PreActivationRow, rows)
     write_csv(folder / "preactivation_bins.csv", layers.HistogramRow, layers.histogram_rows(counted))

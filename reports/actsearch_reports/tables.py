@@ -9,8 +9,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import FLOOR_REWARD, Evaluation, Outcome
 from actsearch.identity import is_strict_swish, is_swish_family
+from actsearch.leaderboard import leaderboard
+from actsearch.standings import Standings
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord
 from actsearch_reports.formulas import trained_expression
 from actsearch_reports.layers import mean_betas
@@ -42,7 +44,10 @@ class EvaluationRow:
 
 @dataclass(frozen=True)
 class TopRow:
-    """One of the best functions; `betas` are trained means over all channels of all layers."""
+    """One of the best functions: its mean accuracy over its trainings; the rest is of the first one that trained.
+
+    `betas` are trained means over all channels of all layers.
+    """
 
     rank: int
     number: int
@@ -52,6 +57,7 @@ class TopRow:
     names: tuple[str, ...]
     tokens: tuple[str, ...]
     val_accuracy: float
+    trainings: int
     seed: int
     steps: int
     gain: float
@@ -61,7 +67,7 @@ class TopRow:
 
 @dataclass(frozen=True)
 class RewardRow:
-    """One finished evaluation on the way of the search; `best` is the highest accuracy up to and including it."""
+    """One finished evaluation on the way of the search; `best` is the mean accuracy of what stands first after it."""
 
     number: int
     outcome: Outcome
@@ -110,16 +116,6 @@ def finished(records: Sequence[EvaluationRecord]) -> list[tuple[EvaluationRecord
     return [(r, r.evaluation) for r in records if r.evaluation is not None]
 
 
-def ranked(records: Sequence[EvaluationRecord]) -> list[tuple[EvaluationRecord, Evaluation, float]]:
-    """The trained evaluations with their validation accuracy, best first; ties in the order asked."""
-    trained = [
-        (record, evaluation, evaluation.val_accuracy)
-        for record, evaluation in finished(records)
-        if evaluation.outcome is Outcome.TRAINED and evaluation.val_accuracy is not None
-    ]
-    return sorted(trained, key=lambda entry: (-entry[2], entry[0].number))
-
-
 def evaluation_rows(records: Sequence[EvaluationRecord]) -> list[EvaluationRow]:
     """Every evaluation in the order asked, the unfinished ones too."""
     return [_evaluation_row(record) for record in records]
@@ -150,34 +146,34 @@ def _evaluation_row(record: EvaluationRecord) -> EvaluationRow:
 
 
 def top_functions(records: Sequence[EvaluationRecord], count: int = 20) -> list[TopRow]:
-    """The `count` trained functions of highest validation accuracy, one seed each: a table of luck until finals."""
+    """The `count` functions that stand first, by few trainings each: a table of luck until finals."""
     return [
         TopRow(
             rank=rank,
-            number=record.number,
-            evaluation=record.key,
-            formula=record.formula,
-            canonical=record.canonical,
-            names=record.names,
-            tokens=record.tokens,
-            val_accuracy=accuracy,
-            seed=record.seed,
-            steps=evaluation.steps,
-            gain=evaluation.gain,
-            betas=mean_betas(evaluation.layers),
-            seconds_per_step=evaluation.seconds_per_step,
+            number=entry.record.number,
+            evaluation=entry.record.key,
+            formula=entry.record.formula,
+            canonical=entry.record.canonical,
+            names=entry.record.names,
+            tokens=entry.record.tokens,
+            val_accuracy=entry.reward,
+            trainings=entry.trainings,
+            seed=entry.record.seed,
+            steps=entry.evaluation.steps,
+            gain=entry.evaluation.gain,
+            betas=mean_betas(entry.evaluation.layers),
+            seconds_per_step=entry.evaluation.seconds_per_step,
         )
-        for rank, (record, evaluation, accuracy) in enumerate(ranked(records)[:count], start=1)
+        for rank, entry in enumerate(leaderboard(records)[:count], start=1)
     ]
 
 
 def reward_rows(records: Sequence[EvaluationRecord]) -> list[RewardRow]:
-    """The finished evaluations in the order asked, each with the best accuracy so far."""
-    rows = []
-    best: float | None = None
+    """The finished evaluations in the order asked, each with the accuracy of what then stood first."""
+    rows, standings = [], Standings()
     for record, evaluation in finished(records):
-        if evaluation.outcome is Outcome.TRAINED:
-            best = evaluation.reward if best is None else max(best, evaluation.reward)
+        standings.add(record.canonical, evaluation.reward)
+        best = standings.first.mean if standings.first and standings.first.mean > FLOOR_REWARD else None
         rows.append(RewardRow(record.number, evaluation.outcome, evaluation.reward, best))
     return rows
 
@@ -241,12 +237,14 @@ def sightings(records: Sequence[EvaluationRecord]) -> list[SightingRow]:
     """What became of Swish: its family a·x·σ(b·x), and strict Swish with a trainable β inside σ."""
     # Every member of the family holds σ; asking only those keeps sympy out of the other thousands.
     expressions = {r.number: trained_expression(r.tokens) for r in records if "sigmoid" in r.canonical}
-    ranks = {record.number: (rank, accuracy) for rank, (record, _, accuracy) in enumerate(ranked(records), start=1)}
+    ranks = {entry.record.number: (rank, entry.reward) for rank, entry in enumerate(leaderboard(records), start=1)}
     rows = []
     for name, belongs in (("Swish family", is_swish_family), ("Strict Swish", is_strict_swish)):
         members = [r for r in records if r.number in expressions and belongs(expressions[r.number])]
         best = min((r for r in members if r.number in ranks), key=lambda r: ranks[r.number], default=None)
         rank, accuracy = ranks[best.number] if best else (None, None)
         first = min((r.number for r in members), default=None)
-        rows.append(SightingRow(name, len(members), first, best.formula if best else "", rank, accuracy))
+        rows.append(
+            SightingRow(name, len({r.canonical for r in members}), first, best.formula if best else "", rank, accuracy)
+        )
     return rows

@@ -37,6 +37,7 @@ from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.functions import sigmoid
 from actsearch.identity import canonical, is_finite
+from actsearch.leaderboard import leaderboard
 from actsearch.primitives import BINARY, UNARY
 from actsearch.reader import read
 from actsearch.space import Space
@@ -358,11 +359,11 @@ def test_winners_by_rank_with_gain_and_betas(tmp_path: Path) -> None:
 
 def test_a_function_counts_once_however_often_it_trained(tmp_path: Path) -> None:
     with stored_run(tmp_path).open() as (store, run):
-        from actsearch.export.winner import _ranked
-
         records = store.evaluations(run)
         again = [replace(r, number=r.number + 100) for r in records]
-        assert [r.number for r in _ranked([*again, *records])] == [r.number for r in _ranked(records)]
+        assert [e.record.number for e in leaderboard([*again, *records])] == [
+            e.record.number for e in leaderboard(records)
+        ]
 
 
 def test_min_of_a_power_keeps_its_sign() -> None:
