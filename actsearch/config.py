@@ -7,9 +7,10 @@ error. Names of children, data sets and controllers are checked where their tabl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actsearch.errors import ConfigError
 
@@ -87,12 +88,13 @@ class SpaceSettings(Settings):
 
 
 class PPOSettings(Settings):
-    """The controller and its training; defaults after NASNet, arXiv 1707.07012, appendix A."""
+    """The controller and its training. What NASNet (arXiv 1707.07012, appendix A) says and `docs/search.md` measures
+    to be better for some hundreds of evaluations is noted beside."""
 
     hidden: int = Field(100, ge=1, le=4096)
     """Units of the one-layer LSTM and size of its token embeddings."""
-    learning_rate: float = Field(3.5e-4, gt=0, le=1)
-    """Adam's step size."""
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    """Adam's step size. NASNet: 3.5e-4, for 20,000 children."""
     epochs: int = Field(4, ge=1, le=100)
     """Passes over a batch. Not in NASNet; a small usual value."""
     clip_coef: float = Field(0.2, gt=0, lt=1)
@@ -100,9 +102,30 @@ class PPOSettings(Settings):
     entropy_coef: float = Field(1e-2, ge=0)
     """Weight of the mean entropy a token in the objective."""
     baseline_decay: float = Field(0.95, ge=0, lt=1)
-    """Decay of the moving average of rewards that is the baseline."""
+    """Decay of the moving average that is the baseline."""
     max_grad_norm: float = Field(0.5, gt=0)
     """Norm at which the controller's gradient is clipped."""
+    advantage: Literal["rank", "reward"] = "rank"
+    """What the policy learns from: the normal score of a reward's rank among all told, or, as in NASNet, the reward."""
+    memory: bool = True
+    """Whether functions proposed before are drawn again. NASNet: no. The settings below and ranks need it."""
+    candidates: int = Field(5, ge=1, le=1000)
+    """Candidates that the policy writes for each new proposal; a surrogate keeps the best. NASNet: 1, no choice."""
+    retrain: float = Field(0.15, ge=0, lt=1)
+    """Share of a batch that trains the best functions so far again, where `repeats` allows. NASNet: none."""
+
+    @model_validator(mode="after")
+    def _parts_that_need_memory(self) -> Self:
+        if not self.memory and (self.advantage != "reward" or self.candidates > 1 or self.retrain):
+            raise ValueError(
+                "without memory there are no ranks, candidates or repeats: advantage = 'reward', "
+                "candidates = 1, retrain = 0"
+            )
+        return self
+
+
+PLAIN_PPO = MappingProxyType({"advantage": "reward", "memory": False, "candidates": 1, "retrain": 0.0})
+"""Settings of PPO as in the papers, without what is added here."""
 
 
 class RunConfig(Settings):
@@ -114,14 +137,15 @@ class RunConfig(Settings):
     """New evaluations after which the search ends; a function known from as many as `repeats` of them is free."""
     minutes: float | None = Field(None, gt=0)
     """Wall-clock minutes after which nothing new is proposed; None: no limit."""
-    batch: int = Field(20, ge=1, le=100_000)
+    batch: int = Field(10, ge=1, le=100_000)
     """Proposals a batch: one controller update each."""
     lag: int = Field(2, ge=1, le=1000)
     """Batch n is proposed by the controller that has been told batches up to n - lag."""
     controller: str = "ppo"
     """An entry of the controllers table."""
-    repeats: int = Field(1, ge=1, le=100)
-    """Trainings of one function at most: proposed again, it is trained again with its next seed; then it is free."""
+    repeats: int | None = Field(None, ge=1, le=100)
+    """Trainings of one function at most: proposed again, it is trained again with its next seed; then it is free.
+    None: as many as suit the controller."""
     repeat_best: int = Field(300, ge=0)
     """How many of the best functions the exhaustive controller proposes again when it has been through the space."""
     dataset: str = "fashion-mini"

@@ -53,7 +53,8 @@ Resume = Annotated[
     typer.Option("--resume", metavar="RUN", help="Go on with a run; --evaluations and --minutes may be raised."),
 ]
 Evaluations = Annotated[
-    int | None, typer.Option("--evaluations", help="New functions to train; repeats are free.", show_default="60")
+    int | None,
+    typer.Option("--evaluations", help="Children to train; what is known already is free.", show_default="60"),
 ]
 Minutes = Annotated[
     float | None, typer.Option("--minutes", help="Stop proposing after so many minutes.", show_default="no limit")
@@ -63,7 +64,7 @@ Controller = Annotated[
     str | None,
     typer.Option(
         "--controller",
-        help="Who proposes: ppo, random, random_new, exhaustive, evolution, local, reinforce, pqt, tpe.",
+        help="Who proposes: ppo, ppo_plain, random, random_new, exhaustive, evolution, local, reinforce, pqt, tpe.",
         show_default="ppo",
     ),
 ]
@@ -72,7 +73,7 @@ Steps = Annotated[
     int | None, typer.Option("--steps", help="Training steps of a child.", show_default="the child's own")
 ]
 Batch = Annotated[
-    int | None, typer.Option("--batch", help="Proposals a controller update.", show_default="5 (quick), 20")
+    int | None, typer.Option("--batch", help="Proposals a controller update.", show_default="5 (quick), 10")
 ]
 Lag = Annotated[int | None, typer.Option("--lag", help="Batches in flight: lag times batch jobs.", show_default="2")]
 Repeats = Annotated[
@@ -80,7 +81,7 @@ Repeats = Annotated[
     typer.Option(
         "--repeats",
         help="Trainings of one function at most, with seeds of their own; then it is free.",
-        show_default="1",
+        show_default="10 for ppo, else 1",
     ),
 ]
 Child = Annotated[

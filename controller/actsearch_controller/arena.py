@@ -6,7 +6,7 @@ that the landscape does not cover gets no invented reward: its slot is masked, t
 
 import time
 import zlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from actsearch.evaluation import FLOOR_REWARD
 from actsearch.formula import Formula
 from actsearch.landscape import Landscape
+from actsearch.standings import Standings
 from actsearch_controller.pipeline import EXHAUSTED_AFTER
 from actsearch_controller.ports import Identify, Proposer
 
@@ -30,7 +31,8 @@ class Play:
 
     Attributes:
         regret: after each evaluation, ``(evaluations,)``: the best true reward of the landscape minus that of the
-            incumbent, which is the function with the highest reward *observed* so far; luck counts as in a run.
+            incumbent, which is the function that stands first by what was *observed* so far (actsearch.standings);
+            luck counts as in a run.
         found: evaluations up to the first member of each of `TARGETS`; those not found are left out.
         proposals: formulas proposed in batches that were told or counted.
         repeats: those whose function had been proposed before.
@@ -78,6 +80,7 @@ class Arena:
         evaluations: int,
         batch: int,
         lag: int,
+        repeats: int = 1,
         every_draw_counts: bool = False,
     ) -> Play:
         """One search.
@@ -88,11 +91,12 @@ class Arena:
             evaluations: evaluations after which it ends.
             batch: proposals a batch.
             lag: batches in flight.
-            every_draw_counts: whether a covered function proposed again is an evaluation; else it is free.
+            repeats: trainings of one function at most; proposed again after that, it is free.
+            every_draw_counts: whether that counts as an evaluation nevertheless.
         """
         proposer = build(self.identify)
         started = time.process_time()
-        score = _Score(self, seed, evaluations, every_draw_counts)
+        score = _Score(self, seed, evaluations, repeats, every_draw_counts)
         in_flight: deque[list[tuple[Formula, float | None]]] = deque()
         metrics: Mapping[str, float] = {}
         number, last_new, is_over = 0, -1, False
@@ -126,10 +130,11 @@ class Arena:
 class _Score:
     """One search as it goes: answers proposals and keeps the count."""
 
-    def __init__(self, arena: Arena, seed: int, budget: int, every_draw_counts: bool) -> None:
-        self._arena, self._seed, self._budget, self._every_draw_counts = arena, seed, budget, every_draw_counts
-        self._observed: dict[str, float] = {}
-        self._incumbent = FLOOR_REWARD, FLOOR_REWARD  # observed and true reward of the best so far
+    def __init__(self, arena: Arena, seed: int, budget: int, repeats: int, every_draw_counts: bool) -> None:
+        self._arena, self._seed, self._budget = arena, seed, budget
+        self._trainings, self._every_draw_counts = repeats, every_draw_counts
+        self._observed: defaultdict[str, list[float]] = defaultdict(list)
+        self._standings = Standings()
         self.seen: set[str] = set()
         self.regret: list[float] = []
         self.found: dict[str, int] = {}
@@ -151,23 +156,25 @@ class _Score:
                 self.not_covered += 1
                 yield formula, None
                 continue
-            if is_new:
-                self._observed[function] = self._arena.landscape.observe(function, self._noise(function))
-            if is_new or self._every_draw_counts:
+            observed = self._observed[function]
+            trains = len(observed) < self._trainings
+            if trains:
+                observed.append(self._arena.landscape.observe(function, self._noise(function, len(observed))))
+                self._standings.add(function, observed[-1])
+            if trains or self._every_draw_counts:
                 self._count(function)
-            yield formula, self._observed[function]
+            yield formula, observed[-1] if trains else observed[0]
             if self.is_full:
                 return
 
-    def _noise(self, function: str) -> np.random.Generator:
-        """The same luck for the same function and seed, whoever proposes it and when: searches compare in pairs."""
-        return np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(function.encode())]))
+    def _noise(self, function: str, replicate: int) -> np.random.Generator:
+        """The same luck for the same function, replicate and seed, whoever proposes it: searches compare in pairs."""
+        return np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(function.encode()), replicate]))
 
     def _count(self, function: str) -> None:
-        observed, true = self._observed[function], self._arena.landscape.true_rewards[function]
-        if not self.regret or observed > self._incumbent[0]:
-            self._incumbent = observed, true
-        self.regret.append(self._arena.best - self._incumbent[1])
+        first = self._standings.first
+        assert first is not None, "what is counted was observed"
+        self.regret.append(self._arena.best - self._arena.landscape.true_rewards[first.function])
         for target, members in self._arena.targets.items():
             if function in members:
                 self.found.setdefault(target, len(self.regret))

@@ -7,7 +7,7 @@ many, so that it is None where too few seeds found it.
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from actsearch.config import RunConfig
 from actsearch.landscape import Landscape
 from actsearch.space import Space
 from actsearch_controller.arena import Arena, Play
-from actsearch_controller.controllers import CONTROLLERS, build_controller, check_controller
+from actsearch_controller.controllers import CONTROLLERS, build_controller, check_controller, repeats_of
 
 BUDGETS = (100, 300, 1000)
 """Evaluations at which regret and shares are told."""
@@ -90,9 +90,13 @@ class Comparison:
         """Regret after so many evaluations; None beyond the budget."""
         if evaluations > self.budget:
             return None
-        column = self._regrets[:, evaluations - 1]
+        column = self.regrets_after(evaluations)
         q25, middle, q75 = (float(value) for value in np.quantile(column, QUARTILES))
         return Regret(middle, q25, q75, float(column.mean()))
+
+    def regrets_after(self, evaluations: int) -> npt.NDArray[np.float64]:
+        """Regret of every seed after so many evaluations, within the budget, ``(seeds,)``."""
+        return self._regrets[:, evaluations - 1]
 
     @property
     def regret_bands(self) -> npt.NDArray[np.float64]:
@@ -134,34 +138,32 @@ class Comparison:
 
 def compare(
     landscape: Landscape,
-    controllers: Sequence[str],
+    configs: Mapping[str, RunConfig],
     *,
     seeds: int,
-    config: RunConfig,
     processes: int,
     watch: Callable[[Iterable[Play], int], Iterable[Play]] = lambda plays, _: plays,
 ) -> dict[str, Comparison]:
-    """Plays every controller with seeds 0, 1, …; the result does not depend on the number of processes.
+    """Plays every kind of search with seeds 0, 1, …; the result does not depend on the number of processes.
 
     Args:
         landscape: what is searched.
-        controllers: names of `CONTROLLERS`.
-        seeds: searches a controller.
-        config: the evaluations, batch, lag and settings of each; its controller and seed are replaced.
+        configs: by any name, the controller, evaluations, batch, lag and settings of each; its seed is replaced.
+        seeds: searches of each.
         processes: processes that play at the same time; 1 plays in this one.
         watch: passes the searches on, given their number, and may show how far it is.
 
     Raises:
         UnknownNameError: no controller has one of the names.
     """
-    for name in controllers:
-        check_controller(name)
-    games = [config.model_copy(update={"controller": n, "seed": s}) for n, s in product(controllers, range(seeds))]
+    for config in configs.values():
+        check_controller(config.controller)
+    games = [config.model_copy(update={"seed": seed}) for config, seed in product(configs.values(), range(seeds))]
     arena = Arena(landscape)
     plays = list(watch(_played(arena, games, processes), len(games)))
     return {
         name: Comparison(plays[k * seeds : (k + 1) * seeds], config.evaluations, arena.best)
-        for k, name in enumerate(controllers)
+        for k, (name, config) in enumerate(configs.items())
     }
 
 
@@ -183,6 +185,7 @@ def _play(arena: Arena, config: RunConfig) -> Play:
         evaluations=config.evaluations,
         batch=config.batch,
         lag=config.lag,
+        repeats=repeats_of(config),
         every_draw_counts=CONTROLLERS[config.controller].every_draw_counts,
     )
 

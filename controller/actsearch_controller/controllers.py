@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from actsearch.config import RunConfig
+from actsearch.config import PLAIN_PPO, RunConfig
 from actsearch.errors import ConfigError, UnknownNameError
 from actsearch.fingerprint import formula_fingerprint
 from actsearch.space import Space
 from actsearch_controller.ports import Identify, Proposer
+
+NASNET_LEARNING_RATE = 3.5e-4
+"""arXiv 1707.07012, appendix A."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,27 @@ class Controller:
     Attributes:
         summary: what it does, one line for people.
         build: a fresh one for a run's settings and space, given what tells which function a formula is.
-        every_draw_counts: whether a comparison counts its repeats as evaluations too, for they are the method.
+        repeats: trainings of one function at most, where the run's settings leave that open.
+        every_draw_counts: whether a comparison counts free repeats as evaluations too, for they are the method.
     """
 
     summary: str
     build: Callable[[RunConfig, Space, Identify], Proposer]
+    repeats: int = 1
     every_draw_counts: bool = False
 
 
 def _ppo(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     from actsearch_controller.ppo import PPOController
 
-    return PPOController(space, config.ppo, seed=config.seed)
+    return PPOController(space, config.ppo, seed=config.seed, repeats=repeats_of(config), identify=identify)
+
+
+def _ppo_plain(config: RunConfig, space: Space, identify: Identify) -> Proposer:
+    from actsearch_controller.ppo import PPOController
+
+    settings = config.ppo.model_copy(update={"learning_rate": NASNET_LEARNING_RATE, **PLAIN_PPO})
+    return PPOController(space, settings, seed=config.seed, identify=identify)
 
 
 def _random(config: RunConfig, space: Space, identify: Identify) -> Proposer:
@@ -51,7 +63,7 @@ def _exhaustive(config: RunConfig, space: Space, identify: Identify) -> Proposer
     from actsearch_controller.baselines.exhaustive import ExhaustiveController
 
     return ExhaustiveController(
-        space, seed=config.seed, repeats=config.repeats, repeat_best=config.repeat_best, identify=identify
+        space, seed=config.seed, repeats=repeats_of(config), repeat_best=config.repeat_best, identify=identify
     )
 
 
@@ -91,7 +103,8 @@ def _tpe(config: RunConfig, space: Space, identify: Identify) -> Proposer:
 
 
 CONTROLLERS: Mapping[str, Controller] = MappingProxyType({
-    "ppo": Controller("LSTM policy trained by PPO (Ramachandran, Zoph, Le 2017)", _ppo),
+    "ppo": Controller("LSTM policy trained by PPO, with memory, surrogate and repeats", _ppo, repeats=10),
+    "ppo_plain": Controller("the same without those, with NASNet's settings (Ramachandran, Zoph, Le 2017)", _ppo_plain),
     "random": Controller("uniform random token sequences, repeats included", _random, every_draw_counts=True),
     "random_new": Controller("uniform random token sequences of functions not proposed before", _random_new),
     "exhaustive": Controller("every function of the space once, in random order, then the best again", _exhaustive),
@@ -108,6 +121,11 @@ def check_controller(name: str) -> None:
     """`UnknownNameError` where no controller has that name."""
     if name not in CONTROLLERS:
         raise UnknownNameError("controller", name, CONTROLLERS)
+
+
+def repeats_of(config: RunConfig) -> int:
+    """Trainings of one function at most: as the run's settings say, else as suits its controller."""
+    return config.repeats or CONTROLLERS[config.controller].repeats
 
 
 def build_controller(config: RunConfig, space: Space, identify: Identify = formula_fingerprint) -> Proposer:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from actsearch.backend import backend_of
 from actsearch.canonical import canonical
-from actsearch.evaluation import Evaluation, Job, Outcome, child_seed, evaluation_key
+from actsearch.evaluation import Evaluation, Job, child_seed, evaluation_key
 from actsearch.expression import expression_of
 from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
@@ -25,14 +25,13 @@ from actsearch.space import Space
 from actsearch.store import (
     Advance,
     BatchRecord,
-    BestRecord,
     EvaluationRecord,
     NewEvaluation,
     NewProposal,
     ProposalRecord,
     Store,
 )
-from actsearch_controller.controllers import build_controller
+from actsearch_controller.controllers import build_controller, repeats_of
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
@@ -99,7 +98,7 @@ class Search:
         self._batches_told = summary.batches_told
         self._last_new_batch = summary.last_new_batch
         self._by_outcome = Counter(summary.by_outcome)
-        self._best = summary.best
+        self._best, self._best_is_stale = summary.best, False
         self._told_before = summary.told
         self._metrics: dict[str, float] = {}
 
@@ -147,6 +146,8 @@ class Search:
 
     @property
     def progress(self) -> Progress:
+        if self._best_is_stale:
+            self._best, self._best_is_stale = self._store.best(self.run), False
         told = self._by_outcome.total()
         seconds = self._clock() - self._started
         return Progress(
@@ -169,16 +170,8 @@ class Search:
         self._records[record.key] = record
         self._handed_out.discard(record.key)
         self._by_outcome[evaluation.outcome] += 1
-        if evaluation.outcome is Outcome.TRAINED:
-            found = BestRecord(
-                number=record.number,
-                formula=record.formula,
-                canonical=record.canonical,
-                names=record.names,
-                reward=evaluation.reward,
-            )
-            if self._best is None or (-found.reward, found.number) < (-self._best.reward, self._best.number):
-                self._best = found
+        if record.replicate or self._best is None or evaluation.reward > self._best.reward:
+            self._best_is_stale = True
 
     def _settle(self) -> None:
         """Tells every batch whose turn it is and whose results are there; keeps `lag` batches in flight."""
@@ -254,7 +247,7 @@ class Search:
     def _keys(self, identity: str) -> list[str]:
         """The keys of a function's evaluations, one for each replicate that the run allows."""
         config = self.config
-        seeds = [child_seed(config.seed, identity, replicate) for replicate in range(config.repeats)]
+        seeds = [child_seed(config.seed, identity, replicate) for replicate in range(repeats_of(config))]
         return [evaluation_key(identity, config.child, config.recipe, config.dataset, seed) for seed in seeds]
 
     @staticmethod

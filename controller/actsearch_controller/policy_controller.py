@@ -112,11 +112,19 @@ class PolicyController(ABC):
 
     @final
     def ask(self, n: int) -> list[Formula]:
-        """`n` formulas sampled from the policy as it is now; remembered until they are told."""
+        """`n` formulas sampled from the policy as it is now; remembered until they are told.
+
+        Fewer, or none, where a subclass has no more to propose; then its state is as it was.
+        """
         with _one_thread():
-            choices, log_prob = self._policy.sample(n, self._generator)
-        self._in_flight.append(Rollout(choices, log_prob))
-        return [self._space.formula(row) for row in choices.tolist()]
+            rollout = self._propose(n)
+        if len(rollout.choices):
+            self._in_flight.append(rollout)
+        return [self._space.formula(row) for row in rollout.choices.tolist()]
+
+    def _propose(self, n: int) -> Rollout:
+        """The next batch."""
+        return Rollout(*self._policy.sample(n, self._generator))
 
     @final
     def tell(self, formulas: Sequence[Formula], rewards: Sequence[float]) -> dict[str, float]:
@@ -159,6 +167,12 @@ class PolicyController(ABC):
             grad_norm = nn.utils.clip_grad_norm_(self._policy.parameters(), self._settings.max_grad_norm)
             self._optimizer.step()
         return {"policy_loss": float(policy_loss.detach()), "grad_norm": float(grad_norm)}
+
+    @torch.no_grad()
+    def _log_prob(self, choices: Tensor) -> Tensor:
+        """Log-probability of formulas ``(n, length)`` under the policy as it is now, ``(n,)``."""
+        scores: Scores = self._policy(choices)
+        return scores.log_prob.sum(dim=1)
 
     def _entropy(self, scores: Scores) -> Tensor:
         """Mean entropy a token, over the slots that have a choice, in nats."""

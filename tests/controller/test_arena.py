@@ -23,7 +23,7 @@ from actsearch_controller.baselines.exhaustive import ExhaustiveController
 from actsearch_controller.baselines.random import RandomController
 from actsearch_controller.baselines.random_new import RandomNewController
 from actsearch_controller.comparison import Comparison, compare
-from actsearch_controller.controllers import CONTROLLERS, build_controller
+from actsearch_controller.controllers import CONTROLLERS, build_controller, repeats_of
 from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Proposer
 from tests.actsearch.tiny_landscape import measurement, tiny
@@ -187,7 +187,8 @@ def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(name: st
     rewards = {f.id: (k * 37 % 100) / 100 for k, f in enumerate(functions)}
     landscape = Landscape(description, functions, [measurement(id_, reward) for id_, reward in rewards.items()])
     in_arena = Recorder(build_controller(config, space))
-    Arena(landscape).play(lambda _: in_arena, seed=0, evaluations=24, batch=4, lag=2)
+    trainings = repeats_of(config)
+    Arena(landscape).play(lambda _: in_arena, seed=0, evaluations=24, batch=4, lag=2, repeats=trainings)
 
     in_pipeline = Recorder(build_controller(config, space))
     with Store.open(tmp_path / "s.sqlite") as store:
@@ -302,8 +303,8 @@ def test_regret_over_seeds_and_a_search_that_ended_early() -> None:
 
 
 def test_the_number_of_processes_decides_nothing() -> None:
-    config = RunConfig(evaluations=5, batch=3)
-    one, two = (compare(tiny(0.02), ["random", "random_new"], seeds=2, config=config, processes=n) for n in (1, 2))
+    configs = {name: RunConfig(evaluations=5, batch=3, controller=name) for name in ("random", "random_new")}
+    one, two = (compare(tiny(0.02), configs, seeds=2, processes=n) for n in (1, 2))
     for name, comparison in one.items():
         for first, second in zip(comparison.plays, two[name].plays, strict=True):
             assert (
@@ -315,8 +316,8 @@ def test_the_number_of_processes_decides_nothing() -> None:
 
 @pytest.mark.parametrize("name", CONTROLLERS)
 def test_every_controller_plays_a_landscape_that_does_not_cover_all(name: str) -> None:
-    config = RunConfig(evaluations=30, batch=6)
-    comparison = compare(load("prototype"), [name], seeds=1, config=config, processes=1)[name]
+    config = RunConfig(evaluations=30, batch=6, controller=name)
+    comparison = compare(load("prototype"), {name: config}, seeds=1, processes=1)[name]
     assert len(comparison.plays[0].regret) == 30
     assert comparison.not_covered > 0.3
     assert comparison.plays[0].regret[-1] >= 0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from actsearch.config import PPOSettings, SpaceSettings
+from actsearch.config import PLAIN_PPO, PPOSettings, SpaceSettings
 from actsearch.formula import Formula
 from actsearch.space import Space
 from actsearch_controller.baselines import reinforce
@@ -27,7 +27,7 @@ from actsearch_controller.ppo import PPOController
 from tests.controller.synthetic import ONE_UNIT, smooth_reward
 
 SMALL = Space(SpaceSettings(unary=("identity", "sigmoid", "tanh"), binary=("add", "multiply")))
-FAST = PPOSettings(hidden=16)
+FAST = PPOSettings(hidden=16, **PLAIN_PPO)
 
 
 def differences(first: Formula, second: Formula) -> int:

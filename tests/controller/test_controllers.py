@@ -22,7 +22,7 @@ def test_names_are_checked_without_torch() -> None:
 
 
 def test_an_unknown_controller_names_those_that_exist() -> None:
-    with pytest.raises(UnknownNameError, match="no controller named 'pop'; known: ppo, random"):
+    with pytest.raises(UnknownNameError, match="no controller named 'pop'; known: ppo, ppo_plain, random"):
         check_controller("pop")
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load
 from scipy.stats import ttest_rel
 from torch import Tensor
 
-from actsearch.config import PPOSettings, SpaceSettings
+from actsearch.config import PLAIN_PPO, PPOSettings, SpaceSettings
 from actsearch.formula import Formula
 from actsearch.space import Space
 from actsearch_controller.baselines.random import RandomController
@@ -23,7 +23,7 @@ from actsearch_controller.ppo import PPOController, clipped_surrogate
 from tests.controller.synthetic import ONE_UNIT, smooth_reward
 
 SMALL = Space(SpaceSettings(unary=("identity", "sigmoid", "tanh"), binary=("add", "multiply")))
-FAST = PPOSettings(hidden=16, learning_rate=3e-3)
+FAST = PPOSettings(hidden=16, learning_rate=3e-3, **PLAIN_PPO)
 
 batches = st.integers(1, 20).flatmap(
     lambda n: st.tuples(*(st.lists(st.floats(-4, 4, width=32), min_size=n, max_size=n) for _ in range(3)))
@@ -329,12 +329,13 @@ def test_ppo_beats_random_on_a_smooth_landscape() -> None:
 
     The learning rate is ten times NASNet's, which suits 20,000 evaluations and barely moves in 300.
     """
-    settings = PPOSettings(learning_rate=3e-3)
+    settings = PPOSettings(**PLAIN_PPO)
     late, best = [], []
     for seed in range(10):
         rewards: dict[str, list[float]] = {}
         controllers: dict[str, Proposer] = {
             "ppo": PPOController(ONE_UNIT, settings, seed=seed),
+            "thrifty": PPOController(ONE_UNIT, PPOSettings(), seed=seed, identify=lambda f: " ".join(f.tokens)),
             "random": RandomController(ONE_UNIT, seed=seed),
         }
         for name, controller in controllers.items():
@@ -344,10 +345,12 @@ def test_ppo_beats_random_on_a_smooth_landscape() -> None:
                 told = [smooth_reward(formula, seed) for formula in formulas]
                 controller.tell(formulas, told)
                 rewards[name] += told
-        late.append([float(np.mean(rewards[name][-100:])) for name in ("ppo", "random")])
-        best.append([max(rewards[name]) for name in ("ppo", "random")])
-    late_ppo, late_random = np.transpose(late)
-    best_ppo, best_random = np.transpose(best)
-    assert ttest_rel(late_ppo, late_random, alternative="greater").pvalue < 1e-6
-    assert late_ppo.mean() > late_random.mean() + 0.25
-    assert ttest_rel(best_ppo, best_random, alternative="greater").pvalue < 0.01
+        late.append([float(np.mean(told[-100:])) for told in rewards.values()])
+        best.append([max(told) for told in rewards.values()])
+    *late_ppo, late_random = np.transpose(late)
+    *best_ppo, best_random = np.transpose(best)
+    # The thrifty one may not propose the best functions again, and so ends with worse ones.
+    for mine, its_best, lead in zip(late_ppo, best_ppo, (0.25, 0.15), strict=True):
+        assert ttest_rel(mine, late_random, alternative="greater").pvalue < 1e-6
+        assert mine.mean() > late_random.mean() + lead
+        assert ttest_rel(its_best, best_random, alternative="greater").pvalue < 0.01
