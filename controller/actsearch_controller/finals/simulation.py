@@ -154,7 +154,7 @@ def _tied_by_holm(judge: Judge, accuracies: Array) -> Mask:
     panel = accuracies.mean(axis=-2)
     p = one_sided_p(np.take_along_axis(panel, best[..., None], axis=-2) - panel)
     others = np.arange(p.shape[-1]) != best
-    tied = np.ones_like(others)
+    tied: Mask = np.ones(others.shape, dtype=bool)
     tied[others] = (holm(p[others].reshape(len(p), -1)) > ALPHA).ravel()
     return tied
 

@@ -1,0 +1,126 @@
+"""The plan of a run's finals: which functions of the search are screened, in which children, with which seeds."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from actsearch.canonical import canonical
+from actsearch.config import FinalsSettings, Recipe, RunConfig
+from actsearch.equivalence import equivalence_class
+from actsearch.errors import RunError
+from actsearch.evaluation import Outcome, final_seeds
+from actsearch.expression import expression_of
+from actsearch.finals import Candidate, ChildProtocol, FinalsPlan
+from actsearch.fingerprint import formula_fingerprint
+from actsearch.formula import Formula
+from actsearch.identity import names
+from actsearch.store import EvaluationRecord
+
+CONTROLS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "ReLU": ("relu", "relu", "max"),
+    "SiLU": ("identity", "identity", "gate"),
+})  # fmt: skip
+"""Functions that every finals has, as tokens; all are compared with the first."""
+
+
+def make_plan(
+    config: RunConfig,
+    settings: FinalsSettings,
+    records: Iterable[EvaluationRecord],
+    recipes: Mapping[str, Recipe],
+    *,
+    watch: Callable[[Candidate], None] = lambda _: None,
+) -> FinalsPlan:
+    """The plan of a run's finals.
+
+    Args:
+        config: the run's settings.
+        settings: those of the finals, which may differ from the run's own.
+        records: everything the search has evaluated.
+        recipes: how each child of the panel is trained where nothing else is said, by name. The search's own
+            child keeps the run's recipe.
+        watch: told each candidate when it is found, which takes some time a class.
+
+    Raises:
+        RunError: no function has been trained.
+    """
+    records = list(records)
+    found = _candidates(records, settings.classes, watch)
+    if not found:
+        raise RunError("no function has been trained in the search, so there is nothing to compare in finals")
+    used = {record.seed for record in records}
+    search = ChildProtocol(child=config.child, recipe=config.recipe)
+    screen = _for_steps(search, settings.screen_steps or 2 * config.recipe.steps)
+    children = [_of(config, name, recipes) for name in settings.children]
+    return FinalsPlan(
+        settings=settings,
+        candidates=found,
+        controls=tuple(_described(tokens, None) for tokens in CONTROLS.values()),
+        search=search,
+        screen=screen,
+        panel=tuple(_for_steps(c, settings.steps or max(c.recipe.steps, screen.recipe.steps)) for c in children),
+        screen_seeds=final_seeds(config.seed, "screening", settings.screen_seeds, used),
+        final_seeds=final_seeds(config.seed, "finals", settings.seeds, used),
+    )
+
+
+def _of(config: RunConfig, name: str, recipes: Mapping[str, Recipe]) -> ChildProtocol:
+    recipe = config.recipe if name == config.child.name else recipes[name]
+    return ChildProtocol(child=config.child.model_copy(update={"name": name}), recipe=recipe)
+
+
+def _for_steps(protocol: ChildProtocol, steps: int) -> ChildProtocol:
+    return protocol.model_copy(update={"recipe": protocol.recipe.model_copy(update={"steps": steps})})
+
+
+def _candidates(
+    records: Iterable[EvaluationRecord], count: int, watch: Callable[[Candidate], None]
+) -> tuple[Candidate, ...]:
+    """The best function of each of the best classes, best first.
+
+    A function's score is the mean reward of its trainings, failures included, since the best of several would be luck
+    again.
+    """
+    by_class: dict[str, Candidate] = {}
+    for members in sorted(_by_function(records).values(), key=lambda them: (-_score(them), them[0].number)):
+        if len(by_class) == count or _score(members) == 0:
+            break
+        candidate = _candidate(members)
+        if candidate.equivalence_class not in by_class:
+            by_class[candidate.equivalence_class] = candidate
+            watch(candidate)
+    return tuple(by_class.values())
+
+
+def _by_function(records: Iterable[EvaluationRecord]) -> dict[str, list[EvaluationRecord]]:
+    """The finished evaluations of each function."""
+    found: dict[str, list[EvaluationRecord]] = defaultdict(list)
+    for record in records:
+        if record.evaluation is not None:
+            found[formula_fingerprint(Formula.from_tokens(record.tokens))].append(record)
+    return found
+
+
+def _score(members: list[EvaluationRecord]) -> float:
+    return sum(r.evaluation.reward for r in members if r.evaluation is not None) / len(members)
+
+
+def _candidate(members: list[EvaluationRecord]) -> Candidate:
+    record = next(r for r in members if r.evaluation and r.evaluation.outcome is Outcome.TRAINED)
+    return _described(record.tokens, _score(members))
+
+
+def _described(tokens: tuple[str, ...], search_accuracy: float | None) -> Candidate:
+    formula = Formula.from_tokens(tokens)
+    expression = expression_of(formula)
+    identity = formula_fingerprint(formula)
+    return Candidate(
+        tokens=tokens,
+        formula=expression.text,
+        canonical=canonical(expression).full_text,
+        names=names(expression),
+        fingerprint=identity,
+        equivalence_class=equivalence_class(expression),
+        search_accuracy=search_accuracy,
+        is_control=identity in {formula_fingerprint(Formula.from_tokens(control)) for control in CONTROLS.values()},
+    )
