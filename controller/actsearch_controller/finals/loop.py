@@ -5,7 +5,7 @@ from threading import Event
 
 from actsearch.config import FinalsSettings, Recipe
 from actsearch.errors import RunError
-from actsearch.finals import Candidate, FinalsResult
+from actsearch.finals import FinalsResult
 from actsearch.store import RunState, Store
 from actsearch_controller import driving
 from actsearch_controller.finals.finals import Finals
@@ -19,8 +19,6 @@ def begin(
     run: str,
     settings: FinalsSettings,
     recipes: Mapping[str, Recipe],
-    *,
-    watch: Callable[[Candidate], None] = lambda _: None,
 ) -> None:
     """Begins the finals of a run, unless they were begun: a run has one, so that its test images are used once.
 
@@ -29,14 +27,13 @@ def begin(
         run: its name.
         settings: how they are to be.
         recipes: of the children of the panel, by name.
-        watch: told each function that goes into them.
 
     Raises:
         RunError: nothing has been trained, or finals with other settings were begun.
     """
     begun = store.finals.get(run)
     if begun is None:
-        plan = make_plan(store.run(run).config, settings, store.evaluations(run, layers=False), recipes, watch=watch)
+        plan = make_plan(store.run(run).config, settings, store.evaluations(run, layers=False), recipes)
         store.finals.begin(run, plan)
         return
     for name in FinalsSettings.model_fields:

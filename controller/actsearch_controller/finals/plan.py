@@ -1,7 +1,7 @@
 """The plan of a run's finals: which functions of the search are screened, in which children, with which seeds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from actsearch.canonical import canonical
@@ -28,8 +28,6 @@ def make_plan(
     settings: FinalsSettings,
     records: Iterable[EvaluationRecord],
     recipes: Mapping[str, Recipe],
-    *,
-    watch: Callable[[Candidate], None] = lambda _: None,
 ) -> FinalsPlan:
     """The plan of a run's finals.
 
@@ -39,13 +37,12 @@ def make_plan(
         records: everything the search has evaluated.
         recipes: how each child of the panel is trained where nothing else is said, by name. The search's own
             child keeps the run's recipe.
-        watch: told each candidate when it is found, which takes some time a class.
 
     Raises:
         RunError: no function has been trained.
     """
     records = list(records)
-    found = _candidates(records, settings.classes, watch)
+    found = _candidates(records, settings.classes)
     if not found:
         raise RunError("no function has been trained in the search, so there is nothing to compare in finals")
     used = {record.seed for record in records}
@@ -73,9 +70,7 @@ def _for_steps(protocol: ChildProtocol, steps: int) -> ChildProtocol:
     return protocol.model_copy(update={"recipe": protocol.recipe.model_copy(update={"steps": steps})})
 
 
-def _candidates(
-    records: Iterable[EvaluationRecord], count: int, watch: Callable[[Candidate], None]
-) -> tuple[Candidate, ...]:
+def _candidates(records: Iterable[EvaluationRecord], count: int) -> tuple[Candidate, ...]:
     """The best function of each of the best classes, best first.
 
     A function's score is the mean reward of its trainings, failures included, since the best of several would be luck
@@ -86,9 +81,7 @@ def _candidates(
         if len(by_class) == count or _score(members) == 0:
             break
         candidate = _candidate(members)
-        if candidate.equivalence_class not in by_class:
-            by_class[candidate.equivalence_class] = candidate
-            watch(candidate)
+        by_class.setdefault(candidate.equivalence_class, candidate)
     return tuple(by_class.values())
 
 
