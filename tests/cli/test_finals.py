@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from actsearch.evaluation import Evaluation, Job, Outcome
 from actsearch.runs import RunFolder, create_run
 from actsearch.store import RunState
 from actsearch_cli import settings
+from actsearch_cli.live import FinalsLines
 from actsearch_cli.main import run as actsearch
 from actsearch_controller import driving
 from actsearch_controller.finals.finals import Finals
 from actsearch_controller.finals.loop import begin, drive
+from actsearch_controller.finals.progress import FinalsProgress
+from actsearch_workers.queue import QueueStatus, WorkerState
 from tests.actsearch.stored_run import stored_run
 from tests.controller.synthetic import ShuffledEvaluator
 
@@ -182,6 +186,39 @@ def test_status_shows_finals(folder: RunFolder, capsys: pytest.CaptureFixture[st
     assert done is not None
     assert (done["state"], done["reason"]) == ("done", "")
     assert done["best"] == {"formula": "beta*x*sigmoid(x)", "names": ["Swish family"]}
+
+
+def test_stop_names_the_command_that_goes_on(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    half(folder)
+    with (folder.path / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert actsearch(["stop", "first"]) == 0
+    assert "`actsearch finals first` goes on" in capsys.readouterr().out
+    assert folder.stop_file.exists()
+
+
+def test_progress_is_a_line() -> None:
+    progress = FinalsProgress(
+        run="first",
+        stage="seeds 5 to 7 of 10",
+        told=120,
+        budget=400,
+        in_flight=9,
+        standing=9,
+        dropped=5,
+        failures=1,
+        seconds=60.0,
+        seconds_left=5400.0,
+    )
+    lines = FinalsLines()
+    assert lines.line(progress) == (
+        "finals: 120/400 trainings, seeds 5 to 7 of 10, 9 functions, 5 dropped, 90 min left"
+    )
+    status = QueueStatus(workers=(WorkerState("a", "ab", "first"), WorkerState("b", None, None)), queued=7, retries=0)
+    assert lines.rows(progress, status)[2] == "workers      1 of 2 busy · 9 in flight"
+    assert "not known yet" in lines.line(replace(progress, seconds_left=None))
+    assert ", 12 s left" in lines.line(replace(progress, seconds_left=12.4))
+    assert ", 2.5 h left" in lines.line(replace(progress, seconds_left=9000.0))
 
 
 def test_finals_in_a_file_and_by_flag(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from actsearch.errors import RunError
 from actsearch.evaluation import Evaluation, Job, Outcome
 from actsearch.finals import Candidate, ChildProtocol, FinalsPlan, FinalsResult
 from actsearch.store import Store
@@ -80,18 +81,23 @@ class Finals:
         """Stores results, and begins the next round where they complete one.
 
         The first result of a training stays; later ones, and any that nobody asked for, change nothing.
+
+        Raises:
+            RunError: somebody else has stored a result meanwhile.
         """
         for evaluation in evaluations:
             training = self._wanted.get(evaluation.evaluation)
             if evaluation.run != self.run or training is None or training.key in self._stored:
                 continue
-            self._store.finals.record(
+            is_first = self._store.finals.record(
                 evaluation,
                 fingerprint=training.candidate.fingerprint,
                 child=training.protocol.child.name,
                 seed=training.seed,
                 measures_test=training.measures_test,
             )
+            if not is_first:
+                raise RunError(f"the finals of run {self.run!r} are driven by another process too; only one may do so")
             self._stored[training.key] = evaluation
             self._pace.learn(training.protocol, evaluation.seconds, now=True)
         self._settle()

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Literal
 
 from actsearch.backend import backend_of
 from actsearch.canonical import canonical
@@ -45,7 +46,7 @@ class Training:
             evaluation=self.key,
             tokens=self.candidate.tokens,
             seed=self.seed,
-            backend=backend_of(canonical(expression_of(Formula.from_tokens(self.candidate.tokens)))),
+            backend=_backend(self.candidate.tokens),
             child=self.protocol.child,
             recipe=self.protocol.recipe,
             dataset=self.dataset,
@@ -53,6 +54,11 @@ class Training:
             measures_test=self.measures_test,
             timeout_seconds=config.timeout_seconds,
         )
+
+
+@lru_cache(maxsize=1024)
+def _backend(tokens: tuple[str, ...]) -> Literal["symbolic", "native"]:
+    return backend_of(canonical(expression_of(Formula.from_tokens(tokens))))
 
 
 def screening(plan: FinalsPlan, dataset: str) -> list[Training]:

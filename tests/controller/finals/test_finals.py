@@ -203,6 +203,17 @@ def test_foreign_and_repeated_results_change_nothing(store: Store) -> None:
     assert store.finals.evaluations("first")[0].evaluation.outcome is Outcome.TRAINED
 
 
+def test_of_two_drivers_one_is_refused(store: Store) -> None:
+    begin(store, "first", SETTINGS, RECIPES)
+    one, two = Finals(store, "first"), Finals(store, "first")
+    answers = [trained(job) for job in one.ask()[:2]]
+    assert [job.evaluation for job in two.ask()[:2]] == [answer.evaluation for answer in answers]
+    one.tell(answers)
+    with pytest.raises(RunError, match="driven by another process too"):
+        two.tell(answers)
+    assert store.finals.told("first") == 2
+
+
 # --- what it says ----------------------------------------------------------------------------------------------------
 
 
