@@ -160,7 +160,7 @@ class Finals:
             self._want(self._trainings(self._round))
 
     def _trainings(self, number: int) -> list[Training]:
-        """Those of a round and, for what is to come, the same functions with its seeds."""
+        """Those of a round: who is still in, with the round's seeds."""
         seeds = self.plan.final_seeds[self._rounds[number] : self._rounds[number + 1]]
         return panel(self.plan, self._still_in, seeds, self._config.dataset)
 
