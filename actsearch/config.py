@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from actsearch.errors import ConfigError
 
@@ -34,7 +34,8 @@ def _one_line(err: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"]) or err.title
     if first["type"] == "extra_forbidden":
         return f"unknown key {key!r} in {err.title}"
-    return f"{key} = {str(first['input'])[:60]!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{key} = {str(first['input'])[:60]!r}: {message[0].lower()}{message[1:]}"
 
 
 class Recipe(Settings):
@@ -128,6 +129,43 @@ PLAIN_PPO = MappingProxyType({"advantage": "reward", "memory": False, "candidate
 """Settings of PPO as in the papers, without what is added here."""
 
 
+class FinalsSettings(Settings):
+    """How the best functions of a search are trained again and compared: docs/finals.md."""
+
+    after_search: bool = False
+    """Whether a search that is done goes on with its finals."""
+    classes: int = Field(64, ge=1, le=10_000)
+    """Classes f ~ a·f(b·x) of functions that are screened, best search score first."""
+    screen_seeds: int = Field(2, ge=1, le=100)
+    """Fresh seeds that each of them is trained with in the search's child."""
+    screen_steps: int | None = Field(None, ge=1, le=1_000_000)
+    """Steps of a screening; None: twice the search's."""
+    finalists: int = Field(12, ge=1, le=100)
+    """Functions that the screening promotes."""
+    seeds: int = Field(10, ge=2, le=1000)
+    """Paired seeds that finalists and controls are trained with in every child of the panel."""
+    looks: tuple[int, ...] = (4, 7)
+    """Numbers of seeds, ascending, after which hopeless finalists are dropped; those from `seeds` on are unused."""
+    children: tuple[str, ...] = Field(("nf_resnet8", "resnet20", "efficientnet_tiny"), min_length=1, max_length=20)
+    """The panel: entries of the children table, or the user's own."""
+    steps: int | None = Field(None, ge=1, le=1_000_000)
+    """Steps in the panel; None: each child's own number, but no fewer than a screening's."""
+
+    @field_validator("children")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a panel has each child once")
+        return names
+
+    @field_validator("looks")
+    @classmethod
+    def _ascending(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
+        if list(looks) != sorted(set(looks)) or any(look < 2 for look in looks):
+            raise ValueError("looks are ascending numbers of seeds from 2 on")
+        return looks
+
+
 class RunConfig(Settings):
     """Everything that decides what a run does. The number of workers is not here: it decides nothing."""
 
@@ -155,6 +193,7 @@ class RunConfig(Settings):
     """The child's training. `resolve` starts from the child's own recipe, not from these defaults."""
     space: SpaceSettings = SpaceSettings()
     ppo: PPOSettings = PPOSettings()
+    finals: FinalsSettings = FinalsSettings()
     max_operations: int = Field(400, ge=1)
     """Operation count (of the compiled formula) above which a function is too costly to train."""
     timeout_seconds: int = Field(3600, ge=1)

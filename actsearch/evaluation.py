@@ -5,7 +5,9 @@ happened, in numbers that fit 64 KB. A function that does not train is an outcom
 """
 
 import hashlib
+import itertools
 import json
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -72,6 +74,8 @@ class Job(_Message):
     recipe: Recipe
     dataset: str = Field(min_length=1, max_length=4096)
     max_operations: int = Field(ge=1)
+    measures_test: bool = False
+    """Whether the trained child is measured on the test images too, which are otherwise never touched."""
     timeout_seconds: int = Field(ge=1)
 
 
@@ -107,6 +111,8 @@ class Evaluation(_Message):
     val_accuracy: float | None = None
     """After the last step, 0–1; None unless trained or stopped."""
     val_loss: float | None = None
+    test_accuracy: float | None = None
+    """After the last step, 0–1; None unless trained by a job that measures it."""
     steps: int = 0
     """Steps done."""
     gain: float = 1.0
@@ -142,6 +148,27 @@ def child_seed(run_seed: int, fingerprint: str, replicate: int) -> int:
     """
     digest = hashlib.sha256(json.dumps([run_seed, fingerprint, replicate]).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def final_seeds(run_seed: int, stage: str, count: int, used: Collection[int]) -> tuple[int, ...]:
+    """Fresh seeds of a stage of finals, each in [0, 2³¹), the same for every function: with one seed all children of a
+    kind start from the same weights and see the same batches.
+
+    Args:
+        run_seed: the run's seed.
+        stage: the stage's name; another one has other seeds.
+        count: how many.
+        used: seeds that are passed over, because the search had them.
+    """
+    found: list[int] = []
+    for number in itertools.count():
+        if len(found) == count:
+            return tuple(found)
+        digest = hashlib.sha256(json.dumps([run_seed, stage, number]).encode()).digest()
+        seed = int.from_bytes(digest[:4], "big") >> 1
+        if seed not in used and seed not in found:
+            found.append(seed)
+    raise AssertionError("counting does not end")
 
 
 def evaluation_key(fingerprint: str, child: ChildSettings, recipe: Recipe, dataset: str, seed: int) -> str:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import tomli_w
 
@@ -159,15 +159,31 @@ def create_run(runs_dir: Path, name: str | None, config: RunConfig, *, store_url
 
 
 def change_budget(
-    folder: RunFolder, store: Store, run: str, *, evaluations: int | None = None, minutes: float | None = None
+    folder: RunFolder,
+    store: Store,
+    run: str,
+    *,
+    evaluations: int | None = None,
+    minutes: float | None = None,
+    finalists: int | None = None,
 ) -> RunConfig:
-    """Gives a run another budget before it is resumed; both are totals over the run's life, None keeps what it has.
+    """Gives a run another budget before it is resumed; None keeps what it has.
+
+    Args:
+        folder: the run's.
+        store: its store.
+        run: its name there.
+        evaluations: total over the run's life.
+        minutes: likewise.
+        finalists: of the finals that follow the search.
 
     Raises:
         ConfigError: a budget of 0 or less.
     """
     settings = store.run(run).config.model_dump(mode="json")
-    changes = {"evaluations": evaluations, "minutes": minutes}
+    changes: dict[str, Any] = {"evaluations": evaluations, "minutes": minutes}
+    if finalists is not None:
+        changes["finals"] = settings["finals"] | {"finalists": finalists, "after_search": True}
     config = RunConfig.parse(settings | {key: value for key, value in changes.items() if value is not None})
     store.set_config(run, config)
     folder.write_config(config)

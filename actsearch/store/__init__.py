@@ -5,11 +5,15 @@ with Store.open("runs/first/store.sqlite", create=False) as store:
         print(record.number, record.formula, record.evaluation and record.evaluation.reward)
 """
 
+from actsearch.store.finals import FinalsStore
 from actsearch.store.records import (
     Advance,
     BatchRecord,
     BestRecord,
     EvaluationRecord,
+    FinalEvaluationRecord,
+    FinalsRecord,
+    FinalTestRecord,
     NewEvaluation,
     NewProposal,
     ProposalRecord,
@@ -24,6 +28,10 @@ __all__ = [
     "BatchRecord",
     "BestRecord",
     "EvaluationRecord",
+    "FinalEvaluationRecord",
+    "FinalTestRecord",
+    "FinalsRecord",
+    "FinalsStore",
     "NewEvaluation",
     "NewProposal",
     "ProposalRecord",

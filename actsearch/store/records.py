@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, Outcome
+from actsearch.finals import FinalsPlan, FinalsResult
 
 
 class RunState(StrEnum):
@@ -166,3 +167,50 @@ class Advance:
     """The controller's whole state after all this."""
     trace: str
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalsRecord:
+    """The finals of a run."""
+
+    state: RunState
+    reason: str
+    plan: FinalsPlan
+    result: FinalsResult | None
+    """None until they are done."""
+    started_at: datetime
+    """UTC."""
+    finished_at: datetime | None
+    """UTC; when the result was stored."""
+    seconds: float
+    """Wall-clock time spent so far."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalEvaluationRecord:
+    """One training of finals that has its result."""
+
+    key: str
+    """`actsearch.evaluation.evaluation_key`."""
+    fingerprint: str
+    """The function's."""
+    child: str
+    seed: int
+    evaluation: Evaluation
+    """Without layer records, and without the test accuracy, which stands in its own table."""
+    finished_at: datetime
+    """UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalTestRecord:
+    """What one trained child of finals reached on the test images."""
+
+    fingerprint: str
+    """The function's."""
+    child: str
+    seed: int
+    accuracy: float
+    """0–1; 0 for a training that failed."""
+    measured_at: datetime
+    """UTC."""

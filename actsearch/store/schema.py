@@ -129,3 +129,47 @@ class ControllerRow(Base):
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     state: Mapped[bytes]
+
+
+class FinalsRow(Base):
+    """A run's finals: one at most. The plan is written when they begin, the result once, when they end."""
+
+    __tablename__ = "finals"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    plan: Mapped[str] = mapped_column(Text)
+    result: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    seconds: Mapped[float]
+
+
+class FinalEvaluationRow(Base):
+    """One training of finals that has its result; written once."""
+
+    __tablename__ = "final_evaluations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("finals.run_id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(16), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(16))
+    child: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    reward: Mapped[float]
+    result: Mapped[str] = mapped_column(Text)
+    layers: Mapped[str] = mapped_column(Text)
+    finished_at: Mapped[datetime]
+
+
+class FinalTestRow(Base):
+    """What one trained child of finals reached on the test images. Its key admits one measurement; none is replaced."""
+
+    __tablename__ = "test_accuracies"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("finals.run_id"), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(16), primary_key=True)
+    child: Mapped[str] = mapped_column(String(4096), primary_key=True)
+    seed: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    accuracy: Mapped[float]
+    measured_at: Mapped[datetime]

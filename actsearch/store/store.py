@@ -19,6 +19,7 @@ from actsearch.errors import RunError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome
 from actsearch.standings import Standings
 from actsearch.store.database import connect, writer
+from actsearch.store.finals import FinalsStore
 from actsearch.store.records import (
     Advance,
     BatchRecord,
@@ -43,6 +44,8 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = writer(engine)
+        self.finals = FinalsStore(engine, self._writer, lambda session, run: _run_row(session, run).id)
+        """The finals of its runs."""
 
     @classmethod
     def open(cls, where: str | Path, *, create: bool = True) -> Self:

@@ -58,10 +58,11 @@ def command(
 
     Each search sees one training's reward, with the noise that was measured. Regret is the best true reward of the
     landscape minus that of the function which looked best so far, in points of accuracy: median and quartiles over
-    the seeds. Where functions are trained again, as `ppo` does, the mean less one standard error says what looks best. Then the evaluations up to the first member of the Swish family a*x*sigmoid(b*x), of its strict part (a
-    trainable beta inside sigmoid), and of the best hundredth: median (quartiles), and the share of seeds that found it.
-    Functions known already are free, but for `random` every draw counts. What the landscape does not cover is masked: neither told nor
-    counted.
+    the seeds. Where functions are trained again, as `ppo` does, the mean less one standard error says what looks
+    best. Then the evaluations up to the first member of the Swish family a*x*sigmoid(b*x), of its strict part (a
+    trainable beta inside sigmoid), and of the best hundredth: median (quartiles), and the share of seeds that found
+    it. Functions known already are free, but for `random` every draw counts. What the landscape does not cover is
+    masked: neither told nor counted.
 
     actsearch bench --controllers ppo,random --seeds 50
     """

@@ -31,6 +31,7 @@ def command(
     batch: opt.Batch = None,
     lag: opt.Lag = None,
     repeats: opt.Repeats = None,
+    finals: opt.Finals = None,
     preset: opt.Preset = None,
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
@@ -44,7 +45,7 @@ def command(
     """
     from actsearch.errors import ConfigError
     from actsearch_cli.session import drive
-    from actsearch_cli.start import raise_budget, run_to_drive
+    from actsearch_cli.start import change_settings, run_to_drive
     from actsearch_workers.connection import connect, find_address
     from actsearch_workers.environment import PROCESS_ENVIRONMENT
 
@@ -63,10 +64,11 @@ def command(
             "resume": run,
             "evaluations": evaluations,
             "minutes": minutes,
+            "finals": finals,
             "allow_user_code": allow_user_code,
         }
     folder = run_to_drive(parameters, dataset_here=False)
     with folder.lock():
-        raise_budget(folder, parameters)
+        change_settings(folder, parameters)
         code = drive(folder, connection, as_json=as_json)
     raise typer.Exit(code)

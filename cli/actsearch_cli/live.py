@@ -1,9 +1,9 @@
-"""What a running search shows: a live view in a terminal, a line now and then elsewhere, nothing with --json."""
+"""What a running search or finals shows: a live view in a terminal, a line now and then elsewhere, else nothing."""
 
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from actsearch_controller.finals.progress import FinalsProgress
     from actsearch_controller.progress import Progress
     from actsearch_workers.queue import QueueStatus
 
@@ -19,17 +20,32 @@ LINE_SECONDS = 15
 """Time between two lines where there is no terminal."""
 
 
+class Lines(Protocol):
+    """What a view shows of one kind of progress."""
+
+    noun: str
+    """What is counted."""
+
+    def rows(self, progress: Any, workers: "QueueStatus") -> list[str]:
+        """The rows under the bar."""
+
+    def line(self, progress: Any) -> str:
+        """All of it in one line."""
+
+
 class View:
-    """Shows a search's progress; call it with each `Progress`.
+    """Shows progress; call it with each, which has `told` and `budget`.
 
     Args:
         console: where to.
         workers: asks the queue what its workers do; called at most once a second.
+        lines: what to show.
     """
 
-    def __init__(self, console: Console, workers: "Callable[[], QueueStatus]") -> None:
+    def __init__(self, console: Console, workers: "Callable[[], QueueStatus]", lines: Lines) -> None:
         self._console = console
         self._workers = workers
+        self._lines = lines
         self._bar = Bar(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -37,7 +53,7 @@ class View:
             TimeElapsedColumn(),
             console=console,
         )
-        self._task = self._bar.add_task("evaluations", total=None)
+        self._task = self._bar.add_task(lines.noun, total=None)
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._next = 0.0
 
@@ -53,7 +69,7 @@ class View:
         if self._live:
             self._live.stop()
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: Any) -> None:
         now = time.monotonic()
         if now < self._next and progress.told < progress.budget:
             return
@@ -62,28 +78,71 @@ class View:
             self._live.update(self._render(progress))
         else:
             self._next = now + LINE_SECONDS
-            self._console.print(_line(progress), soft_wrap=True, highlight=False)
+            self._console.print(self._lines.line(progress), soft_wrap=True, highlight=False, markup=False)
 
-    def _render(self, progress: "Progress") -> RenderableType:
+    def _render(self, progress: Any) -> RenderableType:
         self._bar.update(self._task, completed=progress.told, total=progress.budget)
-        rows = [f"{progress.evaluations_per_minute:.1f} a minute · batch {progress.batch} told · {_outcomes(progress)}"]
-        rows.append(f"best so far  {_best(progress)}")
-        status = self._workers()
-        busy = sum(worker.evaluation is not None for worker in status.workers)
-        retried = f" · {status.retries} tried again" if status.retries else ""
-        rows.append(f"workers      {busy} of {len(status.workers)} busy · {progress.in_flight} in flight{retried}")
-        entropy = progress.metrics.get("entropy")
-        if entropy is not None:
-            rows.append(f"controller   entropy {entropy:.2f} nats a token")
-        rows.append("Ctrl-C stops and keeps everything")
+        rows = [*self._lines.rows(progress, self._workers()), "Ctrl-C stops and keeps everything"]
         return Group(self._bar, *(Text(row, overflow="ellipsis", no_wrap=True) for row in rows))
 
 
-def _line(progress: "Progress") -> str:
-    return (
-        f"{progress.told}/{progress.budget} evaluations, {progress.evaluations_per_minute:.1f} a minute, "
-        f"{progress.in_flight} in flight, best {_best(progress)}"
-    )
+class SearchLines:
+    """Of a search."""
+
+    noun = "evaluations"
+
+    def rows(self, progress: "Progress", workers: "QueueStatus") -> list[str]:
+        rows = [
+            f"{progress.evaluations_per_minute:.1f} a minute · batch {progress.batch} told · {_outcomes(progress)}",
+            f"best so far  {_best(progress)}",
+            _busy(workers, progress.in_flight),
+        ]
+        entropy = progress.metrics.get("entropy")
+        return rows if entropy is None else [*rows, f"controller   entropy {entropy:.2f} nats a token"]
+
+    def line(self, progress: "Progress") -> str:
+        return (
+            f"{progress.told}/{progress.budget} evaluations, {progress.evaluations_per_minute:.1f} a minute, "
+            f"{progress.in_flight} in flight, best {_best(progress)}"
+        )
+
+
+class FinalsLines:
+    """Of finals."""
+
+    noun = "trainings"
+
+    def rows(self, progress: "FinalsProgress", workers: "QueueStatus") -> list[str]:
+        return [
+            f"finals       {progress.stage} · {progress.standing} functions{_dropped(progress)}",
+            f"time left    {_left(progress)}",
+            _busy(workers, progress.in_flight),
+        ]
+
+    def line(self, progress: "FinalsProgress") -> str:
+        return (
+            f"finals: {progress.told}/{progress.budget} trainings, {progress.stage}, {progress.standing} functions"
+            f"{_dropped(progress)}, {_left(progress)} left"
+        )
+
+
+def _busy(status: "QueueStatus", in_flight: int) -> str:
+    busy = sum(worker.evaluation is not None for worker in status.workers)
+    retried = f" · {status.retries} tried again" if status.retries else ""
+    return f"workers      {busy} of {len(status.workers)} busy · {in_flight} in flight{retried}"
+
+
+def _dropped(progress: "FinalsProgress") -> str:
+    return f", {progress.dropped} dropped" if progress.dropped else ""
+
+
+def _left(progress: "FinalsProgress") -> str:
+    if progress.seconds_left is None:
+        return "not known yet"
+    minutes = progress.seconds_left / 60
+    if minutes < 1:
+        return f"{progress.seconds_left:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def _best(progress: "Progress") -> str:

@@ -6,7 +6,21 @@ import typer
 from typer.exceptions import TyperException
 
 from actsearch.errors import ActsearchError, CallerError
-from actsearch_cli import bench, controller, data, export, report, runs, search, show, space, status, stop, worker
+from actsearch_cli import (
+    bench,
+    controller,
+    data,
+    export,
+    finals,
+    report,
+    runs,
+    search,
+    show,
+    space,
+    status,
+    stop,
+    worker,
+)
 
 app = typer.Typer(
     name="actsearch",
@@ -17,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for _module in (search, controller, worker, status, runs, stop, report, show, export, bench, space):
+for _module in (search, controller, worker, status, runs, stop, finals, report, show, export, bench, space):
     app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
 app.add_typer(data.app, name="data")
 

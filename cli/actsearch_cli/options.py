@@ -31,6 +31,10 @@ WaitRedis = Annotated[
 AllowUserCode = Annotated[
     bool, typer.Option("--allow-user-code", help="Import `module:function` names of your own (never somebody else's).")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Worker processes.", min=1, show_default="one a GPU, else one a core"),
+]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, or cuda:N.")]
 
 RUNS_DIR = Path("runs")
@@ -100,6 +104,16 @@ Gain = Annotated[
 Dataset = Annotated[
     str | None,
     typer.Option("--dataset", help="See `actsearch data list`; or your module:function.", show_default="fashion-mini"),
+]
+Finals = Annotated[
+    int | None,
+    typer.Option(
+        "--finals",
+        metavar="K",
+        help="When the search is done, train its best again with fresh paired seeds and compare the K best of those: "
+        "see `actsearch finals --help`.",
+        show_default="no finals",
+    ),
 ]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="quick: a search of about three minutes.", show_default="quick")

@@ -1,26 +1,25 @@
 """One sitting at a run: hold its folder, drive its search, show how it goes, write the report at the end."""
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Event
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from actsearch.config import RunConfig
+from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch.store import RunState, Store
-from actsearch_cli.live import View
+from actsearch_cli import finals_session, finals_text
+from actsearch_cli.finals_text import print_finals
+from actsearch_cli.interrupt import INTERRUPTED, stopping
+from actsearch_cli.live import SearchLines, View
 from actsearch_cli.status import document
 
 if TYPE_CHECKING:
     import redis
-
-INTERRUPTED = 130
-"""Exit code of a search that was stopped on request."""
 
 
 def drive(
@@ -42,9 +41,9 @@ def drive(
     from actsearch_workers.queue import RqEvaluator
 
     console = Console(stderr=as_json, quiet=as_json)
-    with folder.open() as (store, name), _stopping() as stop:
+    with folder.open() as (store, name), stopping() as stop:
         evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status) as view:
+        with View(console, evaluator.status, SearchLines()) as view:
 
             def on_progress(progress: Any) -> None:
                 if folder.stop_file.exists():
@@ -52,35 +51,92 @@ def drive(
                 view(progress)
 
             record = resume(store, name, evaluator, stop=stop, on_progress=on_progress)
-        _conclude(folder, store, name, console, as_json)
-    return INTERRUPTED if record.state is RunState.INTERRUPTED else 0
+    code = INTERRUPTED if record.state is RunState.INTERRUPTED else 0
+    if code == 0 and record.config.finals.after_search:
+        code = _finals(folder, connection, watch, console, record.config)
+    conclude(folder, console, as_json)
+    return code
 
 
-@contextmanager
-def _stopping() -> Iterator[Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second SIGINT interrupts at once."""
-    stop = Event()
+def _finals(
+    folder: RunFolder, connection: "redis.Redis", watch: Callable[[], None], console: Console, config: RunConfig
+) -> int:
+    """The finals that follow a search; a search that trained nothing has none."""
+    try:
+        finals_session.begin(
+            folder,
+            {"finalists": config.finals.finalists},
+            allow_user_code=config.allow_user_code,
+            dataset_here=False,
+            console=console,
+        )
+    except RunError as err:
+        console.print(f"no finals: {err}", soft_wrap=True, markup=False, highlight=False)
+        return 0
+    if finals_session.is_done(folder):
+        return 0
+    return finals_session.drive(folder, connection, watch=watch, console=console)
 
-    def request(number: int, frame: Any) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
 
-    with ExitStack() as restore:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            restore.callback(signal.signal, number, signal.signal(number, request))
-        yield stop
+def conclude(folder: RunFolder, console: Console, as_json: bool) -> None:
+    """Prints what came of a run, and where its report is."""
+    with folder.open() as (store, name):
+        page = _write_report(folder, store, name)
+        if as_json:
+            found = {"finals": _finals_document(store, name), "report": page}
+            print(json.dumps(document(folder) | found, indent=2, ensure_ascii=False))
+            return
+        record, summary = store.run(name), store.summary(name)
+        finals, tests = store.finals.get(name), store.finals.test_accuracies(name)
+        _print_leaderboard(store, name, console)
+    counts = ", ".join(f"{count} {outcome.value}" for outcome, count in summary.by_outcome.items())
+    lines = {
+        "state": record.state.value + (f": {record.reason}" if record.reason else ""),
+        "evaluations": f"{summary.told} ({counts}) in {record.seconds:.0f} s",
+        "trace": record.trace or "nothing told yet",
+        "run": str(folder.shown),
+        "report": page or _NO_REPORT,
+    }
+    if record.state is not RunState.DONE:
+        lines["go on with"] = f"actsearch search --resume {folder.name}"
+    elif finals is not None and finals.result is None:
+        lines["go on with"] = f"actsearch finals {folder.name}"
+    if finals is not None and finals.result is not None:
+        print_finals(finals, tests, console)
+    for key, value in lines.items():
+        console.print(f"{key:<12} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _conclude(folder: RunFolder, store: Store, name: str, console: Console, as_json: bool) -> None:
-    """Prints what came of it, and where the report is."""
-    page = _write_report(folder, store, name)
-    if as_json:
-        print(json.dumps(document(folder) | {"report": page}, indent=2, ensure_ascii=False))
-        return
+def conclude_finals(folder: RunFolder, console: Console, as_json: bool, *, is_new: bool) -> None:
+    """Prints what finals say and, where they are new, writes the report and prints where it is."""
+    with folder.open() as (store, name):
+        page = _write_report(folder, store, name) if is_new else None
+        if as_json:
+            found = {"run": name, "finals": _finals_document(store, name), "report": page}
+            print(json.dumps(found, indent=2, ensure_ascii=False))
+            return
+        record, tests = store.finals.get(name), store.finals.test_accuracies(name)
+    assert record is not None, "begun"
+    if record.result is not None:
+        print_finals(record, tests, console)
+    else:
+        console.print(f"{'state':<12} {record.state.value}: {record.reason}", soft_wrap=True, markup=False)
+        console.print(f"{'go on with':<12} actsearch finals {folder.name}", soft_wrap=True, markup=False)
+    if is_new:
+        console.print(f"{'report':<12} {page or _NO_REPORT}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _finals_document(store: Store, name: str) -> dict[str, Any] | None:
+    record = store.finals.get(name)
+    return None if record is None else finals_text.document(record, store.finals.test_accuracies(name))
+
+
+_NO_REPORT = "not written: matplotlib or jinja2 is not installed (extra `reports`)"
+
+
+def _print_leaderboard(store: Store, name: str, console: Console) -> None:
     from actsearch_reports.tables import top_functions
 
-    record, summary = store.run(name), store.summary(name)
     table = Table(title="best functions, few trainings each: a table of luck until finals", box=None)
     for column in ("rank", "accuracy", "trainings", "function", "known as"):
         table.add_column(column, justify="left" if column in ("function", "known as") else "right")
@@ -88,18 +144,6 @@ def _conclude(folder: RunFolder, store: Store, name: str, console: Console, as_j
         cells = (str(row.rank), f"{row.val_accuracy:.2%}", str(row.trainings), row.canonical, ", ".join(row.names))
         table.add_row(*cells)
     console.print(table)
-    counts = ", ".join(f"{count} {outcome.value}" for outcome, count in summary.by_outcome.items())
-    lines = {
-        "state": record.state.value + (f": {record.reason}" if record.reason else ""),
-        "evaluations": f"{summary.told} ({counts}) in {record.seconds:.0f} s",
-        "trace": record.trace or "nothing told yet",
-        "run": str(folder.shown),
-        "report": page or "not written: matplotlib or jinja2 is not installed (extra `reports`)",
-    }
-    if record.state is not RunState.DONE:
-        lines["go on with"] = f"actsearch search --resume {folder.name}"
-    for key, value in lines.items():
-        console.print(f"{key:<12} {value}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _write_report(folder: RunFolder, store: Store, name: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actsearch.config import RunConfig, read_toml
+from actsearch.config import FinalsSettings, Recipe, RunConfig, read_toml
 from actsearch.errors import UnknownNameError
 from actsearch.space import Space
 
@@ -45,8 +45,16 @@ def resolve(config_file: Path | None, preset: str | None, flags: Mapping[str, An
         settings = _merged({"recipe": entry.recipe.model_dump()}, settings)
     config = RunConfig.parse(settings)
     check_controller(config.controller)
+    panel_recipes(config.finals, allow_user_code=allowed)
     Space(config.space)
     return config
+
+
+def panel_recipes(finals: FinalsSettings, *, allow_user_code: bool) -> dict[str, Recipe]:
+    """The recipe of each child of a panel; `CallerError` for one that is not there."""
+    from actsearch_workers.children import child
+
+    return {name: child(name, allow_user_code=allow_user_code).recipe for name in finals.children}
 
 
 def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ SETTINGS = MappingProxyType({
     "batch": "batch",
     "lag": "lag",
     "repeats": "repeats",
+    "finals": "finals.finalists",
 })  # fmt: skip
 """Flags that set something of the run: parameter to key of `RunConfig`."""
-RAISABLE = ("evaluations", "minutes")
+CHANGEABLE = ("evaluations", "minutes", "finals")
 """Those that a resumed run may change."""
 
 
@@ -48,6 +49,7 @@ def _new_run(parameters: Mapping[str, Any], *, dataset_here: bool) -> RunFolder:
     from actsearch_workers.data import check_dataset
 
     flags = {key: parameters[name] for name, key in SETTINGS.items()}
+    flags["finals.after_search"] = None if parameters["finals"] is None else True
     flags["allow_user_code"] = parameters["allow_user_code"] or None
     config = resolve(parameters["config"], parameters["preset"], flags)
     if dataset_here:
@@ -57,11 +59,13 @@ def _new_run(parameters: Mapping[str, Any], *, dataset_here: bool) -> RunFolder:
 
 def _existing_run(parameters: Mapping[str, Any]) -> RunFolder:
     folder = find_run(parameters["runs_dir"], parameters["resume"])
-    fixed = [name for name in ("config", "run", "preset", *SETTINGS) if name not in RAISABLE]
+    fixed = [name for name in ("config", "run", "preset", *SETTINGS) if name not in CHANGEABLE]
     given = next((name for name in fixed if parameters[name] is not None), None)
     if given is not None:
         flag = "CONFIG.toml" if given == "config" else f"--{given}"
-        raise ConfigError(f"{flag} does not go with --resume: only --evaluations and --minutes of a run may change")
+        raise ConfigError(
+            f"{flag} does not go with --resume: only --evaluations, --minutes and --finals of a run may change"
+        )
     config, asked = _read(folder)
     if config.allow_user_code and not parameters["allow_user_code"]:
         raise ConfigError(f"run {folder.name!r} has user code in it; go on with --allow-user-code")
@@ -71,13 +75,20 @@ def _existing_run(parameters: Mapping[str, Any]) -> RunFolder:
     return folder
 
 
-def raise_budget(folder: RunFolder, parameters: Mapping[str, Any]) -> None:
-    """Gives a run that goes on the budget of the command line; the caller holds its lock."""
-    changes = {name: parameters[name] for name in RAISABLE if parameters[name] is not None}
+def change_settings(folder: RunFolder, parameters: Mapping[str, Any]) -> None:
+    """Gives a run that goes on the budget and finals of the command line; the caller holds its lock."""
+    changes = {name: parameters[name] for name in CHANGEABLE if parameters[name] is not None}
     if parameters["resume"] is None or not changes:
         return
     with folder.open() as (store, name):
-        change_budget(folder, store, name, **changes)
+        change_budget(
+            folder,
+            store,
+            name,
+            evaluations=parameters["evaluations"],
+            minutes=parameters["minutes"],
+            finalists=parameters["finals"],
+        )
 
 
 def _read(folder: RunFolder) -> tuple[RunConfig, int]:

@@ -7,6 +7,7 @@ from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir
 
 if TYPE_CHECKING:
     from actsearch.runs import RunFolder
+    from actsearch.store import FinalsRecord
 
 NAME = "status"
 
@@ -33,6 +34,7 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         "in flight": str(counts["asked"] - counts["told"]),
         "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
         "controller": _controller(status["controller"]),
+        "finals": _finals_line(status["finals"]),
         "searched for": f"{status['seconds']:.0f} s",
         "trace": status["trace"] or "nothing told yet",
     }
@@ -50,6 +52,30 @@ def _controller(health: dict[str, Any] | None) -> str:
     return ", ".join(parts) + (f"; {health['warning']}" if health["warning"] else "")
 
 
+def _finals(record: "FinalsRecord", told: int, is_driven: bool, run: str) -> dict[str, Any]:
+    """State of finals, trainings told so far, and the best of their result (None: not done)."""
+    from actsearch.store import RunState
+
+    state, reason = record.state.value, record.reason
+    if record.state is not RunState.DONE and not is_driven:
+        state = "interrupted" if record.state is RunState.RUNNING else state
+        reason = f"{reason or 'nobody drives them'}; `actsearch finals {run}` goes on with nothing lost"
+    best = None if record.result is None else record.result.best.candidate
+    return {
+        "state": state,
+        "reason": reason,
+        "told": told,
+        "best": None if best is None else {"formula": best.canonical, "names": list(best.names)},
+    }
+
+
+def _finals_line(finals: dict[str, Any] | None) -> str:
+    if finals is None:
+        return "none"
+    text = f"{finals['state']}, {finals['told']} trainings" + (f": {finals['reason']}" if finals["reason"] else "")
+    return text + (f", best {finals['best']['formula']}" if finals["best"] else "")
+
+
 def document(folder: "RunFolder") -> dict[str, Any]:
     """What `status --json` prints."""
     from actsearch.health import WINDOW, health
@@ -59,8 +85,11 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         record, summary = store.run(name), store.summary(name)
         recent = store.proposals(name, since=max(0, summary.batches_told - WINDOW))
         controller = health(record.config, store.batches(name), recent)
+        finals = store.finals.get(name)
+        trainings = 0 if finals is None else store.finals.told(name)
+    is_driven = folder.is_driven
     state, reason = record.state.value, record.reason
-    if record.state is RunState.RUNNING and not folder.is_driven:
+    if record.state is RunState.RUNNING and not is_driven:
         state = "interrupted"
         reason = f"its controller is gone; `actsearch search --resume {folder.name}` goes on with nothing lost"
     best = summary.best
@@ -84,6 +113,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
             "number": best.number,
         },
         "controller": None if controller is None else controller.document,
+        "finals": None if finals is None else _finals(finals, trainings, is_driven, folder.name),
         "batches": {"asked": summary.batches_asked, "told": summary.batches_told},
         "seconds": record.seconds,
         "trace": record.trace,

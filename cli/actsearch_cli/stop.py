@@ -6,12 +6,17 @@ NAME = "stop"
 
 
 def command(run: Run, runs_dir: RunsDir = RUNS_DIR) -> None:
-    """Ask a run to stop: it keeps everything, and `actsearch search --resume RUN` goes on."""
+    """Ask a run, or its finals, to stop: it keeps everything, and the command that it prints goes on."""
     from actsearch.errors import RunError
     from actsearch.runs import find_run
+    from actsearch.store import RunState
 
     folder = find_run(runs_dir, run)
     if not folder.is_driven:
         raise RunError(f"run {folder.name!r} is not at work on this machine; see `actsearch status {folder.name}`")
     folder.stop_file.touch()
-    print(f"{folder.name} stops within seconds; `actsearch search --resume {folder.name}` goes on")
+    with folder.open() as (store, name):
+        finals = store.finals.get(name)
+    in_finals = finals is not None and finals.state is RunState.RUNNING
+    again = f"actsearch finals {folder.name}" if in_finals else f"actsearch search --resume {folder.name}"
+    print(f"{folder.name} stops within seconds; `{again}` goes on")

@@ -5,22 +5,16 @@ evaluator: children trained in this process, or by workers behind a queue.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from threading import Event
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from actsearch.config import RunConfig
-from actsearch.errors import RunPausedError
 from actsearch.store import RunRecord, RunState, Store
+from actsearch_controller import driving
 from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Evaluator, Proposer
 from actsearch_controller.progress import Progress
 
 __all__ = ["Evaluator", "Progress", "Proposer", "Search", "drive", "resume", "search"]
-
-POLL_SECONDS = 0.5
-"""How long one wait for results lasts at most: the delay of a stop request and of the live view."""
 
 
 def search(
@@ -81,28 +75,16 @@ def drive(
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> RunRecord:
     """Feeds a search from an evaluator until it is done or stopped, and leaves its state in the store."""
-    try:
-        store.set_state(search.run, RunState.RUNNING)
-        while not search.is_done:
-            jobs = search.ask()
-            if jobs:
-                evaluator.submit(jobs)
-            on_progress(search.progress)
-            if stop is not None and stop.is_set():
-                store.set_state(search.run, RunState.INTERRUPTED, "stopped on request", seconds=search.seconds)
-                return store.run(search.run)
-            found = evaluator.collect(POLL_SECONDS)
-            search.tell(found)
-            evaluator.release(found)
-        store.set_state(search.run, RunState.DONE, search.ending or "", seconds=search.seconds)
+
+    def set_state(state: RunState, reason: str) -> None:
+        # `running` keeps the seconds of earlier sessions: this one has spent none yet.
+        seconds = None if state is RunState.RUNNING else search.seconds
+        store.set_state(search.run, state, reason, seconds=seconds)
+
+    ended = driving.drive(
+        search, evaluator, set_state=set_state, stop=stop, on_progress=lambda: on_progress(search.progress)
+    )
+    if ended is RunState.DONE:
+        set_state(ended, search.ending or "")
         on_progress(search.progress)
-        return store.run(search.run)
-    except RunPausedError as err:
-        store.set_state(search.run, RunState.PAUSED, str(err), seconds=search.seconds)
-        raise
-    except BaseException as err:
-        # Not `running` any more, whatever it was; where the store itself has failed, its error is the one to see.
-        with suppress(SQLAlchemyError):
-            reason = f"{type(err).__name__}: {err}".splitlines()[0]
-            store.set_state(search.run, RunState.INTERRUPTED, reason, seconds=search.seconds)
-        raise
+    return store.run(search.run)

@@ -15,8 +15,9 @@ from actsearch.config import RunConfig
 from actsearch.health import health
 from actsearch.leaderboard import leaderboard
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
-from actsearch_reports import layers, summary, tables
+from actsearch_reports import finals, layers, summary, tables
 from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards
+from actsearch_reports.figures import finals as finals_figure
 from actsearch_reports.files import write_csv, write_picture
 from actsearch_reports.formulas import mathml, trained_expression
 
@@ -47,6 +48,7 @@ def write_report(store: Store, run: str, folder: Path) -> Path:
         **_head(folder, record, evaluations),
         **_rewards(folder, evaluations),
         **_top_functions(folder, evaluations),
+        **_finals(folder, store, run),
         **_betas(folder, evaluations),
         **_preactivations(folder, evaluations),
         **_outcomes(folder, evaluations),
@@ -68,6 +70,9 @@ def _environment() -> Environment:
     environment.filters["percent"] = summary.percent
     environment.filters["share"] = partial(summary.percent, digits=1)
     environment.filters["signed"] = lambda value: f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+    environment.filters["points"] = summary.points
+    environment.filters["estimate"] = summary.estimate
+    environment.filters["p"] = summary.p_value
     environment.filters["plural"] = summary.plural
     environment.filters["words"] = lambda name: name.replace("_", " ")
     environment.filters["symbol"] = betas.symbol
@@ -128,6 +133,32 @@ def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content
         )
         content["drawn"] = write_picture(folder, "top_functions", alt, partial(functions.draw, curves))
     return content
+
+
+def _finals(folder: Path, store: Store, run: str) -> Content:
+    record = store.finals.get(run)
+    content: Content = {"finals": record, "finals_told": 0, "finals_drawn": None, "finals_measured": ()}
+    if record is None:
+        return content
+    if record.result is None:
+        return {**content, "finals_told": store.finals.told(run)}
+    tests = store.finals.test_accuracies(run)
+    trainings = finals.training_rows(store.finals.evaluations(run), tests)
+    write_csv(folder / "finals.csv", finals.FinalFunctionRow, finals.function_rows(record.result))
+    write_csv(folder / "finals_children.csv", finals.FinalChildRow, finals.child_rows(record.result))
+    write_csv(folder / "finals_trainings.csv", finals.FinalTrainingRow, trainings)
+    alt = f"Difference from {record.result.reference} in points of accuracy, with 95 % intervals: " + "; ".join(
+        f"{row.candidate.canonical} {summary.points(row.difference.mean)} "
+        f"({summary.points(row.difference.low)} to {summary.points(row.difference.high)})"
+        for row in record.result.rows
+        if row.difference is not None and not row.is_dropped
+    )
+    return {
+        **content,
+        "finals_told": len(trainings),
+        "finals_measured": [min(t.measured_at for t in tests), max(t.measured_at for t in tests)],
+        "finals_drawn": write_picture(folder, "finals", alt, partial(finals_figure.draw, record.result)),
+    }
 
 
 def _label(row: tables.TopRow) -> str:

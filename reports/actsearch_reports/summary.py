@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actsearch.config import RunConfig
+from actsearch.finals import Estimate
 from actsearch.store import EvaluationRecord, RunRecord
 from actsearch_reports.tables import finished
 
@@ -75,6 +76,25 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 def percent(fraction: float, digits: int = 2) -> str:
     """A fraction of 1 as percent: `81.62 %`."""
     return f"{100 * fraction:.{digits}f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in points, signed: `+1.39`."""
+    return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def estimate(value: Estimate | None) -> str:
+    """A mean difference with its interval, in points; nothing for None."""
+    if value is None:
+        return "–"
+    return f"{points(value.mean)} ({points(value.low)} to {points(value.high)})"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with two significant digits."""
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 from scipy import integrate
 
 from actsearch.config import ChildSettings, Recipe
-from actsearch.evaluation import child_seed, evaluation_key
+from actsearch.evaluation import child_seed, evaluation_key, final_seeds
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import (
@@ -187,3 +187,13 @@ def test_seeds_and_keys_depend_on_everything_that_matters() -> None:
         evaluation_key("x", ChildSettings(), Recipe(), "digits", 2),
     ]
     assert len({base, *others}) == 6
+
+
+def test_final_seeds_are_fresh_and_the_same_for_every_function() -> None:
+    seeds = final_seeds(7, "finals", 50, used=())
+    assert len(set(seeds)) == 50
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert final_seeds(7, "finals", 20, used=()) == seeds[:20]
+    assert not set(seeds) & set(final_seeds(7, "screening", 50, used=()))
+    assert not set(seeds) & set(final_seeds(8, "finals", 50, used=()))
+    assert final_seeds(7, "finals", 48, used={seeds[0], seeds[9]}) == (*seeds[1:9], *seeds[10:])

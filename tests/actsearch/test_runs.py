@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.config import PPOSettings, RunConfig, read_toml
+from actsearch.config import FinalsSettings, PPOSettings, RunConfig, read_toml
 from actsearch.errors import ConfigError, RunError
 from actsearch.runs import RunFolder, change_budget, create_run, find_run, run_folders, versions
 from actsearch.store import Store
@@ -105,6 +105,9 @@ def test_another_budget_stands_in_file_and_store_and_leaves_the_rest(tmp_path: P
         with pytest.raises(ConfigError, match="evaluations = '0'"):
             change_budget(folder, store, folder.name, evaluations=0)
         assert store.run("first").config == changed
+        finals = change_budget(folder, store, folder.name, finalists=3)
+        assert finals == changed.model_copy(update={"finals": FinalsSettings(finalists=3, after_search=True)})
+        assert RunConfig.parse(read_toml(folder.config)) == finals
 
 
 def test_versions_name_a_commit_only_of_a_checkout() -> None:

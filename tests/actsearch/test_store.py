@@ -32,7 +32,12 @@ def key(index: int) -> str:
 def asked(*indices: int) -> tuple[NewEvaluation, ...]:
     return tuple(
         NewEvaluation(
-            key=key(i), tokens=("scale", "sigmoid", "multiply"), formula="f", canonical="c", names=("Swish",), seed=i
+            key=key(i),
+            tokens=("scale", "sigmoid", "multiply"),
+            formula="f",
+            canonical=f"c{i}",
+            names=("Swish",),
+            seed=i,
         )
         for i in indices
     )
@@ -302,6 +307,13 @@ def test_every_kept_schema_opens(tmp_path: Path) -> None:
             assert second.evaluation is None
             assert [p.reward for p in store.proposals("kept")] == [0.75, None]
             assert store.controller("kept") == b"\x01\x02"
+            finals = store.finals.get("kept")
+            assert (finals is None) == (schema.stem < "0002")
+            if finals is not None:
+                assert finals.plan.final_seeds == (3, 4, 5)
+                assert finals.result is not None
+                assert finals.result.best.test_accuracy == 0.8
+                assert [t.accuracy for t in store.finals.test_accuracies("kept")] == [0.79]
             assert store.record(trained(2, 0.5, run="kept"))
 
 
@@ -329,7 +341,7 @@ def test_a_store_of_a_newer_actsearch_is_refused_untouched(tmp_path: Path) -> No
     newer = sqlite3.connect(tmp_path / "s.sqlite")
     newer.execute("UPDATE alembic_version SET version_num = '9999'")
     newer.commit()
-    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0001"):
+    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0002"):
         Store.open(tmp_path / "s.sqlite")
     assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     newer.close()

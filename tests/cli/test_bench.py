@@ -13,7 +13,7 @@ from tests.actsearch.tiny_landscape import tiny
 FAST = ["bench", "--processes", "1", "--seeds", "3"]
 
 BAD_INPUT = [
-    (["--controllers", "ppo,radom"], "no controller named 'radom'; known: ppo, random"),
+    (["--controllers", "ppo,radom"], "no controller named 'radom'; known: ppo, ppo_plain, random"),
     (["--controllers", " , "], "--controllers names at least one, such as ppo,random"),
     (["--landscape", "moon"], "no landscape named 'moon'; known: prototype, or a folder with landscape.json"),
     (["--evaluations", "0"], "evaluations = '0': input should be greater than or equal to 1"),

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -49,8 +49,9 @@ def answer(job: Job) -> Evaluation:
 class ShuffledEvaluator:
     """Finishes up to `workers` jobs a call, in an order drawn at random, and remembers how often each was trained."""
 
-    def __init__(self, seed: int, workers: int) -> None:
+    def __init__(self, seed: int, workers: int, answer: Callable[[Job], Evaluation] = answer) -> None:
         self._rng = random.Random(seed)
+        self._answer = answer
         self._workers = workers
         self._waiting: dict[str, Job] = {}
         self._finished: dict[str, Evaluation] = {}
@@ -66,7 +67,7 @@ class ShuffledEvaluator:
         self._rng.shuffle(keys)
         for key in keys[: self._rng.randint(0, self._workers)]:
             self.trained.append(key)
-            self._finished[key] = answer(self._waiting.pop(key))
+            self._finished[key] = self._answer(self._waiting.pop(key))
         results = list(self._finished.values())
         self._rng.shuffle(results)
         return results

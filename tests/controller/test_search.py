@@ -17,7 +17,7 @@ from actsearch.expression import expression_of
 from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
 from actsearch.store import Advance, RunRecord, RunState, Store
-from actsearch_controller import search as loop
+from actsearch_controller import driving
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.ports import Proposer
 from actsearch_controller.search import Progress, Search, drive, resume, search
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(driving, "POLL_SECONDS", 0.0)
 
 
 class Spy:

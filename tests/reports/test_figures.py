@@ -17,10 +17,21 @@ from matplotlib.text import Text
 
 from actsearch.evaluation import LayerRecord, Outcome
 from actsearch.reader import read
-from actsearch_reports.figures import bench, betas, controller, functions, outcomes, preactivations, rewards, style
+from actsearch_reports.figures import (
+    bench,
+    betas,
+    controller,
+    finals,
+    functions,
+    outcomes,
+    preactivations,
+    rewards,
+    style,
+)
 from actsearch_reports.layers import BetaSummary, beta_summaries
 from actsearch_reports.tables import BatchRow, OutcomeRow, RewardRow
 from tests.reports.conftest import SWISH, layers_of
+from tests.reports.final_result import RESULT
 
 WIDTHS = pytest.mark.parametrize("width", [style.WIDE, style.NARROW])
 
@@ -100,6 +111,7 @@ DRAWINGS: dict[str, Callable[[float], Figure]] = {
         outcomes.draw,
         [OutcomeRow(Outcome.TRAINED, "", 998, 0.998, ()), OutcomeRow(Outcome.DIVERGED, "nan", 2, 0.002, ())],
     ),
+    "finals": partial(finals.draw, RESULT),
     "bench": partial(bench.draw, SEARCHES),
     "bench of one controller": partial(bench.draw, SEARCHES[:1]),
     "controller": partial(controller.draw, BATCHES),

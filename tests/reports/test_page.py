@@ -54,7 +54,7 @@ def test_a_whole_report(report: Report) -> None:
         "A search for activation functions: the ppo controller proposes",
         "13 finished",
         "This is a table of luck until finals are run.",
-        "the best of 9 such trainings stands first",
+        "the best of 9 functions stands first",
         "Swish family: 2 functions evaluated, the first as evaluation 3",
         "The best function with a trainable β is",
         "the loss became nan at step 17",

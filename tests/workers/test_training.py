@@ -226,6 +226,24 @@ def test_the_test_split_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> Non
     assert _timeless(_train(_job())) != _timeless(clean)  # it is the validation split that decides
 
 
+def test_the_test_split_is_measured_when_the_job_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = _job().model_copy(update={"measures_test": True})
+    measured, without = _train(job), _train(_job())
+    assert without.test_accuracy is None
+    assert _timeless(measured).model_copy(update={"test_accuracy": None}) == _timeless(without)
+    data = load("digits", data_dir=NOWHERE)
+    swapped = replace(data, validation=data.test, test=data.validation)
+    monkeypatch.setattr(training, "load", lambda *args, **kwargs: swapped)
+    other = _train(job)
+    assert (other.val_accuracy, other.test_accuracy) == (measured.test_accuracy, measured.val_accuracy)
+
+
+def test_a_failure_has_no_test_accuracy() -> None:
+    result = _train(_job(("cube", "exp", "multiply")).model_copy(update={"measures_test": True}))
+    assert result.outcome is not Outcome.TRAINED
+    assert result.test_accuracy is None
+
+
 @pytest.mark.parametrize(
     ("tokens", "outcomes", "reason"),
     [

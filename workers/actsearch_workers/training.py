@@ -39,7 +39,10 @@ from actsearch_workers.screening import screen
 
 
 def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bool = False) -> Evaluation:
-    """Trains the job's child and measures it on the validation images; the test images are never touched.
+    """Trains the job's child and measures it on the validation images.
+
+    The test images are not touched unless the job says so, as the last stage of finals does; then the trained child is
+    measured on all of them, once.
 
     Accuracy and loss along the way (`recipe.curve_points`) come from 2,000 validation images, after the last step
     from all of them. Torch's global generators are left as they were.
@@ -93,6 +96,7 @@ class _Training:
 
     def __init__(self, job: Job, dataset: Dataset, model: nn.Module, device: torch.device, deadline: float) -> None:
         self.job, self.recipe, self.model, self.device, self.deadline = job, job.recipe, model, device, deadline
+        self.dataset = dataset
         self.standardise = Standardiser.of(dataset.train, device)
         self.images, self.labels = on_device(dataset.train, device)
         self.validation = on_device(dataset.validation, device)
@@ -117,8 +121,18 @@ class _Training:
             return measured.model_copy(update={"outcome": failure[0], "reason": failure[1]})
         last = self.curve[-1]
         layers = layer_records(self.model, evenly_spaced(self.validation[0], HISTOGRAM_IMAGES), self.standardise)
-        measured = measured.model_copy(update={"val_accuracy": last.val_accuracy, "val_loss": last.val_loss})
+        measured = measured.model_copy(
+            update={
+                "val_accuracy": last.val_accuracy,
+                "val_loss": last.val_loss,
+                "test_accuracy": self._test_accuracy() if self.job.measures_test else None,
+            }
+        )
         return with_layers(measured, layers)
+
+    def _test_accuracy(self) -> float:
+        images, labels = on_device(self.dataset.test, self.device)
+        return round(accuracy_and_loss(self.model, images, labels, self.standardise)[0], 6)
 
     def _train(self) -> tuple[Outcome, str] | None:
         measure_at = _curve_steps(self.recipe)

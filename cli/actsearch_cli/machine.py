@@ -1,0 +1,89 @@
+"""This machine as a whole: a server and workers, started for one run and gone with it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actsearch.runs import RunFolder
+
+if TYPE_CHECKING:
+    from actsearch_workers.connection import Address
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a command line asks for, checked before anything is made or started.
+
+    Attributes:
+        devices: the device of each worker.
+        address: a server that is there; None: one is started for the run.
+        allow_user_code: whether workers may import the user's `module:function`.
+    """
+
+    devices: list[str]
+    address: "Address | None"
+    allow_user_code: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        device: str,
+        workers: int | None,
+        redis_url: str | None,
+        redis_password_file: Path | None,
+        allow_user_code: bool,
+    ) -> "Machine":
+        """The machine that the flags describe; `CallerError` for a device or server that is not there."""
+        from actsearch_workers.connection import connect, find_address
+        from actsearch_workers.environment import PROCESS_ENVIRONMENT
+        from actsearch_workers.server import find_program
+
+        os.environ.update(PROCESS_ENVIRONMENT)
+        devices = _devices(device, workers)
+        address = find_address(redis_url, redis_password_file, os.environ)
+        if address is None:
+            find_program()  # before a run is made that no server could serve
+        else:
+            connect(address).close()
+        return cls(devices, address, allow_user_code)
+
+    @contextmanager
+    def started(self, folder: RunFolder) -> "Iterator[tuple[Address, Callable[[], None]]]":
+        """The server's address and what looks after server and workers, until the end of the `with`."""
+        from actsearch_workers.connection import environment_of
+        from actsearch_workers.pool import LocalWorkers
+        from actsearch_workers.server import LocalServer
+
+        with ExitStack() as stack:
+            address = self.address
+            watched: list[Callable[[], None]] = []
+            if address is None:
+                server = stack.enter_context(LocalServer(folder.redis))
+                address = server.address
+                watched.append(server.check)
+            worker = [sys.executable, "-m", "actsearch_cli.main", "worker"]
+            worker += ["--allow-user-code"] if self.allow_user_code else []
+            commands = [[*worker, "--device", chosen] for chosen in self.devices]
+            pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
+            watched.append(pool.check)
+
+            def watch() -> None:
+                for check in watched:
+                    check()
+
+            yield address, watch
+
+
+def _devices(wanted: str, workers: int | None) -> list[str]:
+    """The device of each worker: one a GPU where there are GPUs and they are wanted, else one a core for our use."""
+    from actsearch_workers.environment import check_device
+
+    gpus = check_device(wanted)
+    if wanted == "auto" and gpus:
+        return [f"cuda:{k % gpus}" for k in range(workers or gpus)]
+    return ["cpu" if wanted == "auto" else wanted] * (workers or len(os.sched_getaffinity(0)))
