@@ -112,6 +112,8 @@ class PPOSettings(Settings):
     """Whether functions proposed before are drawn again. NASNet: no. The settings below and ranks need it."""
     candidates: int = Field(5, ge=1, le=1000)
     """Candidates that the policy writes for each new proposal; a surrogate keeps the best. NASNet: 1, no choice."""
+    uniform: float = Field(0.5, ge=0, le=1)
+    """Share of new proposals whose candidates are drawn uniformly, so that the policy closes no part of the space."""
     retrain: float = Field(0.15, ge=0, lt=1)
     """Share of a batch that trains the best functions so far again, where `repeats` allows. NASNet: none."""
 

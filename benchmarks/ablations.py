@@ -29,15 +29,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no surrogate": {"ppo": {"candidates": 1}},
     "no repeats": {"ppo": {"retrain": 0}},
     "neither surrogate nor repeats": {"ppo": {"candidates": 1, "retrain": 0}},
-    "surrogate alone, no learning": {"ppo": {"learning_rate": 1e-12}},
+    "surrogate alone, no policy": {"ppo": {"uniform": 1}},
+    "no uniform candidates": {"ppo": {"uniform": 0}},
+    "uniform candidates 25 %": {"ppo": {"uniform": 0.25}},
+    "uniform candidates 75 %": {"ppo": {"uniform": 0.75}},
     "reward - baseline, not ranks": {"ppo": {"advantage": "reward"}},
     "3 candidates": {"ppo": {"candidates": 3}},
-    "5 candidates": {"ppo": {"candidates": 5}},
+    "8 candidates": {"ppo": {"candidates": 8}},
     "16 candidates": {"ppo": {"candidates": 16}},
     "retrain 10 %": {"ppo": {"retrain": 0.1}},
     "retrain 25 %": {"ppo": {"retrain": 0.25}},
     "3 trainings at most": {"repeats": 3},
-    "learning rate 1e-3": {"ppo": {"learning_rate": 1e-3}},
+    "learning rate 3e-3": {"ppo": {"learning_rate": 3e-3}},
     "learning rate 1e-2": {"ppo": {"learning_rate": 1e-2}},
     "1 epoch": {"ppo": {"epochs": 1}},
     "8 epochs": {"ppo": {"epochs": 8}},
@@ -46,7 +49,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "entropy 0.1": {"ppo": {"entropy_coef": 0.1}},
     "hidden 32": {"ppo": {"hidden": 32}},
     "batches of 5": {"batch": 5},
-    "batches of 10": {"batch": 10},
     "batches of 20": {"batch": 20},
     "batches of 40": {"batch": 40},
 }
@@ -57,7 +59,7 @@ def main() -> None:
     parser.add_argument("--landscape", default="prototype")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--only", default="")
     parser.add_argument("--output", type=Path)

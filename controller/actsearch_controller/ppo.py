@@ -5,8 +5,8 @@ then bounds how far an update may leave that policy. (Recomputing it at the upda
 train on the batch as if it were fresh.)
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -26,11 +26,8 @@ from actsearch_controller.surrogate import Surrogate, normal_scores
 LEARNED_FROM = 250
 """The surrogate learns from so many of the best functions and so many of the latest."""
 
-ROUNDS = 10
-"""Times that the policy is asked for what a batch still lacks, and times that it is drawn uniformly after that."""
-
-DRAWS = 256
-"""Formulas drawn uniformly at a time."""
+ROUNDS = 30
+"""Times that one kind of candidates is made for what a batch still lacks."""
 
 
 def clipped_surrogate(new_log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_coef: float) -> Tensor:
@@ -101,30 +98,36 @@ class PPOController(PolicyController):
         """Up to `n` spellings of functions never proposed, and other spellings that turned out to be of known ones."""
         found: list[Choices] = []
         passed_over: list[Choices] = []
-        for write in chain(repeat(self._write, ROUNDS), repeat(self._draw, ROUNDS)):
-            missing = n - len(found)
-            if not missing:
-                break
-            for choices in self._screened(write(missing)):
-                if len(found) == n:
+        drawn = round(self._settings.uniform * n)
+        for candidates, upto in ((self._drawn, drawn), (self._written, n), (self._drawn, n)):
+            for _ in repeat(None, ROUNDS):
+                if len(found) >= upto:
                     break
-                is_new = self._known.propose(choices, self._identify(self._space.formula(choices)))
-                (found if is_new else passed_over).append(choices)
+                self._choose(candidates, upto, found, passed_over)
         return found, passed_over
 
-    def _write(self, missing: int) -> list[Choices]:
-        """Candidates of spellings not known, by the policy."""
-        wanted = missing if self._surrogate is None else missing * self._settings.candidates
-        written, _ = self._policy.sample(wanted, self._generator)
-        return self._unknown(written)
+    def _choose(
+        self,
+        candidates: Callable[[int], Tensor],
+        upto: int,
+        found: list[Choices],
+        passed_over: list[Choices],
+    ) -> None:
+        """Adds what is new, and what is not, among as many candidates as are missing or the surrogate chooses from."""
+        missing = upto - len(found)
+        rows = _rows(candidates(missing if self._surrogate is None else missing * self._settings.candidates))
+        for choices in self._screened([row for row in dict.fromkeys(rows) if not self._known.knows(row)])[:missing]:
+            is_new = self._known.propose(choices, self._identify(self._space.formula(choices)))
+            (found if is_new else passed_over).append(choices)
 
-    def _draw(self, missing: int) -> list[Choices]:
-        """The same, uniformly: a policy that is sure of itself writes what is known, again and again."""
-        columns = [torch.randint(len(s.choices), (DRAWS,), generator=self._generator) for s in self._space.slots]
-        return self._unknown(torch.stack(columns, dim=1))
+    def _written(self, count: int) -> Tensor:
+        """Candidates by the policy, ``(count, length)``."""
+        return self._policy.sample(count, self._generator)[0]
 
-    def _unknown(self, choices: Tensor) -> list[Choices]:
-        return [row for row in dict.fromkeys(_rows(choices)) if not self._known.knows(row)]
+    def _drawn(self, count: int) -> Tensor:
+        """Candidates drawn uniformly, ``(count, length)``."""
+        columns = [torch.randint(len(s.choices), (count,), generator=self._generator) for s in self._space.slots]
+        return torch.stack(columns, dim=1)
 
     def _screened(self, candidates: list[Choices]) -> list[Choices]:
         """The share of the candidates that the surrogate ranks highest, best first; all while there is none."""

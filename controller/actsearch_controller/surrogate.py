@@ -81,9 +81,15 @@ def _own(a: Array) -> Array:
 
 
 def _sum_over_signs(squares: Array, products: tuple[Array, Array]) -> Array:
-    """Matérn covariances of smoothness 3/2, summed: half the sums of squared norms, less or more each product."""
+    """Covariances summed over squared distances ``2 * (squares ± product)``: half the sums of squared norms."""
     total = np.zeros_like(squares)
     for product in (*products, *(-product for product in products)):
-        r = np.sqrt(6 * np.maximum(squares - product, 0)) / LENGTH
-        total += (1 + r) * np.exp(-r)
+        total += _covariance(np.sqrt(2 * np.maximum(squares - product, 0)) / LENGTH)
     return total
+
+
+def _covariance(distance: Array) -> Array:
+    """Matérn covariance of smoothness 3/2 at distances in units of the length scale."""
+    r = np.sqrt(3) * distance
+    covariance: Array = (1 + r) * np.exp(-r)
+    return covariance
