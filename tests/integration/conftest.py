@@ -1,9 +1,11 @@
 """Real servers and real worker processes."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import redis
@@ -14,6 +16,21 @@ from actsearch_workers.server import LocalServer
 from actsearch_workers.worker import LEASE_SECONDS
 
 WorkerStarter = Callable[..., LocalWorkers]
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], seconds: float = 20) -> T:
+    """The first true answer of `look`; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+    return answer
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line `actsearch …`."""
+    return [sys.executable, "-m", "actsearch_cli.main", *arguments]
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import redis
@@ -20,19 +18,8 @@ from actsearch_workers.connection import connect
 from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
 from actsearch_workers.queue import RqEvaluator, WorkerState
 from actsearch_workers.server import LocalServer
-from tests.integration.conftest import WorkerStarter
+from tests.integration.conftest import WorkerStarter, eventually
 from tests.integration.fake_training import RUN, expected, job
-
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T], seconds: float = 20) -> T:
-    """The first true answer of `look`; fails after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return answer
 
 
 def collect_one(evaluator: RqEvaluator, seconds: float = 40) -> Evaluation:

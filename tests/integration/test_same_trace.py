@@ -1,0 +1,296 @@
+"""Same seed, same search: real searches end alike, bit for bit, whatever their workers, delays, stops and kills.
+
+Each is `actsearch search` as a process with a server and workers of its own, which train `nf_resnet8` on the embedded
+digits. Told so few rewards a policy hardly moves at its usual step size; here it learns fast enough to matter.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from actsearch.config import RunConfig, read_toml
+from actsearch.errors import RunError
+from actsearch.runs import RunFolder
+from actsearch.space import Space
+from actsearch.store import BatchRecord, ProposalRecord
+from actsearch_controller.controllers import build_controller
+from tests.integration.conftest import command, eventually
+
+CONFIG = """
+seed = 2
+evaluations = 12
+batch = 3
+lag = 2
+dataset = "digits"
+recipe.steps = 5
+ppo.learning_rate = 0.1
+"""
+IN_FLIGHT = 6
+"""lag x batch: the evaluations that are asked for before any is told."""
+RUN = "run"
+MEAN_DELAY_SECONDS = 1.0
+PATIENCE_SECONDS = 600
+"""A search took a minute on two cores at a load of 7, four at a load of 12."""
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run from its first proposal to its last; equal to another one whatever clocks and names of workers say."""
+
+    trace: str
+    evaluations: list[dict[str, Any]]
+    """In the order asked, each with its curve, the values of β and the histograms of every layer."""
+    proposals: list[ProposalRecord]
+    batches: list[BatchRecord]
+    """With the digest of the controller's state after each."""
+    arrivals: list[int] = field(compare=False)
+    """Numbers of the evaluations, in the order in which their results came."""
+    workers: set[str] = field(compare=False)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Variables under which a search writes no report, as without the `reports` extra, to save time."""
+    folder = tmp_path_factory.mktemp("without_reports")
+    (folder / "matplotlib.py").write_text("raise ModuleNotFoundError('no matplotlib here', name='matplotlib')")
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class SearchProcess:
+    """`actsearch search` in a folder; killed at the end of the `with` if it still runs, and all it started with it."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        self._folder = folder
+        self._process = subprocess.Popen(
+            command("search", *arguments, "--json"),
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "SearchProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        return [pid for pid in _children(self._process.pid) if b"\0worker\0" in _command_line(pid)]
+
+    @property
+    def trainings(self) -> list[int]:
+        """Process ids of the children in training: forks of the workers, each in a process group of its own."""
+        return [pid for worker in self.workers for pid in _children(worker) if _leads_group(pid)]
+
+    def wait_for(self, told: int) -> None:
+        """Until so many results are in the store."""
+        eventually(lambda: self._told() >= told or self._process.poll() is not None, PATIENCE_SECONDS)
+        assert self._told() >= told, "it ended early"
+
+    def end(self, code: int = 0) -> dict[str, Any]:
+        """What it prints at its end, with the exit code that is expected."""
+        out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
+        assert self._process.returncode == code, err
+        document: dict[str, Any] = json.loads(out)
+        return document
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+        assert self.end(code=130)["state"] == "interrupted"
+
+    def kill(self) -> None:
+        """SIGKILL to the search, its server, workers and trainings at once: none has time for a last word."""
+        for pid in [self._process.pid, *_children(self._process.pid), *self.trainings]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
+    def _told(self) -> int:
+        try:
+            with RunFolder(self._folder / "runs" / RUN).open() as (store, run):
+                return store.summary(run).told
+        except RunError:
+            return 0  # not made yet
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _leads_group(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid) == pid
+    return False
+
+
+def _command_line(pid: int) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+@contextmanager
+def delays(search: SearchProcess, seed: int) -> Iterator[None]:
+    """Meanwhile, one after another, a worker or its training stands still for a random time."""
+    rng, over = random.Random(seed), Event()
+
+    def delay() -> None:
+        while not over.is_set():
+            if processes := [*search.workers, *search.trainings]:
+                pid = rng.choice(processes)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    over.wait(rng.expovariate(1 / MEAN_DELAY_SECONDS))
+                    os.kill(pid, signal.SIGCONT)
+            over.wait(rng.expovariate(5 / MEAN_DELAY_SECONDS))
+
+    thread = Thread(target=delay)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def new_run(folder: Path, *arguments: str) -> list[str]:
+    """Arguments that start a search with this file's settings, and with what the arguments change of them."""
+    config = folder / "config.toml"
+    config.write_text(CONFIG)
+    return [str(config), "--run", RUN, *arguments]
+
+
+def course(folder: Path, printed: Mapping[str, Any]) -> Course:
+    """The run in a folder, which a search has ended with these words."""
+    with RunFolder(folder / "runs" / RUN).open() as (store, run):
+        trace, records = store.run(run).trace, store.evaluations(run)
+        proposals, batches = store.proposals(run), store.batches(run)
+    assert (printed["state"], printed["trace"]) == ("done", trace)
+    evaluations, arrived, workers = [], {}, set()
+    for record in records:
+        assert record.evaluation is not None
+        assert record.finished_at is not None
+        arrived[record.number] = record.finished_at
+        workers.add(record.evaluation.worker)
+        result = record.evaluation.model_dump(exclude={"seconds", "seconds_per_step", "worker"})
+        evaluations.append({**vars(record), "evaluation": result, "asked_at": None, "finished_at": None})
+    return Course(
+        trace=trace,
+        evaluations=evaluations,
+        proposals=proposals,
+        batches=[replace(batch, told_at=datetime.min.replace(tzinfo=UTC)) for batch in batches],
+        arrivals=sorted(arrived, key=lambda number: arrived[number]),
+        workers=workers,
+    )
+
+
+def search(folder: Path, environment: Mapping[str, str], *arguments: str, delay: int | None = None) -> Course:
+    """A whole search, under `delays` of that seed."""
+    with SearchProcess(folder, environment, *new_run(folder, *arguments)) as process:
+        with nullcontext() if delay is None else delays(process, delay):
+            printed = process.end()
+        return course(folder, printed)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """The search as one worker does it: every result comes in the order asked."""
+    run = search(tmp_path_factory.mktemp("undisturbed"), environment, "--workers", "1")
+    assert run.arrivals == list(range(1, 13))
+    assert len(run.workers) == 1
+    return run
+
+
+def test_rewards_decide_what_is_proposed(undisturbed: Course, tmp_path: Path) -> None:
+    """Otherwise this file would show nothing: a controller that is told nothing proposes other formulas."""
+    (tmp_path / "config.toml").write_text(CONFIG)
+    config = RunConfig.parse(read_toml(tmp_path / "config.toml"))
+    untold = build_controller(config, Space(config.space))
+    asked = [formula.tokens for _ in undisturbed.batches for formula in untold.ask(config.batch)]
+    proposed = [proposal.tokens for proposal in undisturbed.proposals]
+    assert proposed[:IN_FLIGHT] == asked[:IN_FLIGHT]
+    assert proposed[IN_FLIGHT:] != asked[IN_FLIGHT : len(proposed)]
+    assert len({proposal.reward for proposal in undisturbed.proposals[:IN_FLIGHT]}) > IN_FLIGHT / 2
+
+
+def test_results_in_another_order(undisturbed: Course, environment: Mapping[str, str], tmp_path: Path) -> None:
+    """One of two workers stands still over its first child until the other has done all else there is to do."""
+    with SearchProcess(tmp_path, environment, *new_run(tmp_path, "--workers", "2")) as process:
+        training = eventually(lambda: process.trainings, PATIENCE_SECONDS)[0]
+        os.kill(training, signal.SIGSTOP)
+        process.wait_for(IN_FLIGHT - 1)
+        os.kill(training, signal.SIGCONT)
+        run = course(tmp_path, process.end())
+    assert run == undisturbed
+    assert run.arrivals[IN_FLIGHT - 1] in (1, 2), "the second batch was there before the first"
+    assert len(run.workers) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "delay"), [(2, None), (4, None), (4, 0)])
+def test_more_workers(
+    workers: int, delay: int | None, undisturbed: Course, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    run = search(tmp_path, environment, "--workers", str(workers), delay=delay)
+    assert run == undisturbed
+    assert len(run.workers) > 1
+    assert delay is None or run.arrivals != sorted(run.arrivals)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stop", "before", "after"), [(SearchProcess.interrupt, 1, 2), (SearchProcess.kill, 2, 1)])
+def test_stopped_in_the_middle_and_resumed(
+    stop: Callable[[SearchProcess], None],
+    before: int,
+    after: int,
+    undisturbed: Course,
+    environment: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    with SearchProcess(tmp_path, environment, *new_run(tmp_path, "--workers", str(before))) as process:
+        process.wait_for(5)
+        stop(process)
+    with SearchProcess(tmp_path, environment, "--resume", RUN, "--workers", str(after)) as process:
+        run = course(tmp_path, process.end())
+    assert run == undisturbed
+    assert len(run.workers) > 1
+
+
+@pytest.mark.slow
+def test_another_seed(undisturbed: Course, environment: Mapping[str, str], tmp_path: Path) -> None:
+    run = search(tmp_path, environment, "--workers", "2", "--seed", "3")
+    assert run.trace != undisturbed.trace
+    assert {row["seed"] for row in run.evaluations}.isdisjoint(row["seed"] for row in undisturbed.evaluations)
+
+
+@pytest.mark.slow
+def test_two_units(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    one, three = (
+        search(tmp_path_factory.mktemp("two_units"), environment, "--units", "2", "--workers", workers, delay=delay)
+        for workers, delay in (("1", None), ("3", 1))
+    )
+    assert three == one
+    assert three.arrivals != one.arrivals
+    assert all(len(proposal.tokens) > 3 for proposal in one.proposals)
