@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from actsearch.runs import RunFolder
-from tests.integration.test_search import command, run
+from tests.integration.conftest import command
+from tests.integration.test_search import run
 
 pytestmark = pytest.mark.slow
 
