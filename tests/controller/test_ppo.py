@@ -327,15 +327,18 @@ def test_random_is_uniform_over_tokens() -> None:
 def test_ppo_beats_random_on_a_smooth_landscape() -> None:
     """Ten landscapes, 300 evaluations each, paired: the last 100 proposals and the best one found.
 
-    The learning rate is ten times NASNet's, which suits 20,000 evaluations and barely moves in 300.
+    The learning rate is ten times NASNet's, which suits 20,000 evaluations and barely moves in 300. Here tokens decide,
+    not shapes: the surrogate has little to go by.
     """
-    settings = PPOSettings(**PLAIN_PPO)
+    settings = PPOSettings(learning_rate=3e-3, **PLAIN_PPO)
     late, best = [], []
     for seed in range(10):
         rewards: dict[str, list[float]] = {}
         controllers: dict[str, Proposer] = {
             "ppo": PPOController(ONE_UNIT, settings, seed=seed),
-            "thrifty": PPOController(ONE_UNIT, PPOSettings(), seed=seed, identify=lambda f: " ".join(f.tokens)),
+            "thrifty": PPOController(
+                ONE_UNIT, PPOSettings(learning_rate=3e-3), seed=seed, identify=lambda f: " ".join(f.tokens)
+            ),
             "random": RandomController(ONE_UNIT, seed=seed),
         }
         for name, controller in controllers.items():
@@ -349,8 +352,8 @@ def test_ppo_beats_random_on_a_smooth_landscape() -> None:
         best.append([max(told) for told in rewards.values()])
     *late_ppo, late_random = np.transpose(late)
     *best_ppo, best_random = np.transpose(best)
-    # The thrifty one may not propose the best functions again, and so ends with worse ones.
-    for mine, its_best, lead in zip(late_ppo, best_ppo, (0.25, 0.15), strict=True):
-        assert ttest_rel(mine, late_random, alternative="greater").pvalue < 1e-6
+    # The thrifty one may not propose the best functions again, and draws half of what it proposes uniformly.
+    for mine, its_best, lead in zip(late_ppo, best_ppo, (0.25, 0.08), strict=True):
+        assert ttest_rel(mine, late_random, alternative="greater").pvalue < 1e-4
         assert mine.mean() > late_random.mean() + lead
         assert ttest_rel(its_best, best_random, alternative="greater").pvalue < 0.01
