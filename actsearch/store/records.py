@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from actsearch.config import RunConfig
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import Evaluation, Outcome, Rung
 
 
 class RunState(StrEnum):
@@ -93,6 +93,8 @@ class EvaluationRecord:
     """`actsearch.evaluation.child_seed`."""
     replicate: int
     """0 for the search's own evaluation."""
+    rungs: tuple[Rung, ...]
+    """Where the child may end early."""
     evaluation: Evaluation | None
     """None while it is not finished."""
     asked_at: datetime
@@ -122,11 +124,18 @@ class RunSummary:
     """Evaluations with a result in the store."""
     by_outcome: Mapping[Outcome, int]
     """Those with a result, by outcome; outcomes that did not occur are left out."""
+    steps: Mapping[Outcome, int]
+    """Steps that those were trained for, by outcome."""
     best: BestRecord | None
     batches_asked: int
     batches_told: int
     last_new_batch: int
     """Last batch in which some function was new; -1 before the first."""
+
+    def share_of_steps_saved(self, recipe_steps: int) -> float:
+        """By stopping children early, 0–1, of the steps without it; a whole training has `recipe_steps`."""
+        saved = self.by_outcome.get(Outcome.STOPPED, 0) * recipe_steps - self.steps.get(Outcome.STOPPED, 0)
+        return saved / max(saved + sum(self.steps.values()), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +149,7 @@ class NewEvaluation:
     names: tuple[str, ...]
     seed: int
     replicate: int = 0
+    rungs: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
