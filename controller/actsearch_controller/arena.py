@@ -14,9 +14,10 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from actsearch.evaluation import FLOOR_REWARD
+from actsearch.evaluation import FLOOR_REWARD, Outcome, Rung
 from actsearch.formula import Formula
-from actsearch.landscape import Landscape
+from actsearch.landscape import Landscape, Measurement
+from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import EXHAUSTED_AFTER
 from actsearch_controller.ports import Identify, Proposer
 
@@ -38,6 +39,9 @@ class Play:
         entropy: the policy's, nats a token, where the controller reports it.
         is_over: whether the controller had nothing new left before the budget was used up.
         seconds: processor time.
+        steps: steps that all children up to each evaluation were trained for, ``(evaluations,)``; a failure whose
+            steps the landscape does not know counts as none.
+        stopped: evaluations that ended at a rung.
     """
 
     regret: npt.NDArray[np.float64]
@@ -48,6 +52,8 @@ class Play:
     entropy: float | None
     is_over: bool
     seconds: float
+    steps: npt.NDArray[np.int64]
+    stopped: int
 
 
 class Arena:
@@ -79,6 +85,7 @@ class Arena:
         batch: int,
         lag: int,
         every_draw_counts: bool = False,
+        early_stopping: EarlyStopping | None = None,
     ) -> Play:
         """One search.
 
@@ -89,11 +96,12 @@ class Arena:
             batch: proposals a batch.
             lag: batches in flight.
             every_draw_counts: whether a covered function proposed again is an evaluation; else it is free.
+            early_stopping: a fresh one, of steps that the landscape recorded; None trains every child to the end.
         """
         proposer = build(self.identify)
         started = time.process_time()
         score = _Score(self, seed, evaluations, every_draw_counts)
-        in_flight: deque[list[tuple[Formula, float | None]]] = deque()
+        in_flight: deque[list[_Answer]] = deque()
         metrics: Mapping[str, float] = {}
         number, last_new, is_over = 0, -1, False
         while not score.is_full:
@@ -103,14 +111,19 @@ class Arena:
                     is_over = not in_flight
                     break
                 known = len(score.seen)
-                in_flight.append(list(score.answers(formulas)))
+                rungs = early_stopping.rungs if early_stopping else ()
+                in_flight.append(list(score.answers(formulas, rungs)))
                 last_new = number if len(score.seen) > known else last_new
                 is_over = number - last_new >= EXHAUSTED_AFTER
                 number += 1
             if not in_flight:
                 break
-            told = [(formula, reward) for formula, reward in in_flight.popleft() if reward is not None]
-            metrics = proposer.tell([f for f, _ in told], [r for _, r in told]) or metrics
+            told = in_flight.popleft()
+            if early_stopping:
+                for training in (answer.measurement for answer in told if answer.is_new):
+                    is_trained = training.outcome is Outcome.TRAINED
+                    early_stopping.tell(training.curve, training.reward if is_trained else None)
+            metrics = proposer.tell([a.formula for a in told], [a.measurement.reward for a in told]) or metrics
         return Play(
             regret=np.array(score.regret),
             found=score.found,
@@ -120,7 +133,18 @@ class Arena:
             entropy=metrics.get("entropy"),
             is_over=is_over,
             seconds=time.process_time() - started,
+            steps=np.array(score.steps, dtype=np.int64),
+            stopped=score.stopped,
         )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A covered formula, the training that answers it, and whether that training is the formula's own."""
+
+    formula: Formula
+    measurement: Measurement
+    is_new: bool
 
 
 class _Score:
@@ -128,10 +152,12 @@ class _Score:
 
     def __init__(self, arena: Arena, seed: int, budget: int, every_draw_counts: bool) -> None:
         self._arena, self._seed, self._budget, self._every_draw_counts = arena, seed, budget, every_draw_counts
-        self._observed: dict[str, float] = {}
+        self._observed: dict[str, Measurement] = {}
         self._incumbent = FLOOR_REWARD, FLOOR_REWARD  # observed and true reward of the best so far
         self.seen: set[str] = set()
         self.regret: list[float] = []
+        self.steps: list[int] = []
+        self.stopped = 0
         self.found: dict[str, int] = {}
         self.proposals = self.repeats = self.not_covered = 0
 
@@ -139,8 +165,8 @@ class _Score:
     def is_full(self) -> bool:
         return len(self.regret) >= self._budget
 
-    def answers(self, formulas: Sequence[Formula]) -> Iterator[tuple[Formula, float | None]]:
-        """Each formula with its observed reward, None where it is not covered, up to the one that fills the budget."""
+    def answers(self, formulas: Sequence[Formula], rungs: Sequence[Rung]) -> Iterator[_Answer]:
+        """The formulas that are covered, up to the one that fills the budget."""
         for formula in formulas:
             function = self._arena.identify(formula)
             is_new = function not in self.seen
@@ -149,13 +175,13 @@ class _Score:
             self.repeats += not is_new
             if not self._arena.landscape.is_covered(function):
                 self.not_covered += 1
-                yield formula, None
                 continue
             if is_new:
-                self._observed[function] = self._arena.landscape.observe(function, self._noise(function))
+                training = self._arena.landscape.observe(function, self._noise(function))
+                self._observed[function] = training.cut(rungs)
             if is_new or self._every_draw_counts:
                 self._count(function)
-            yield formula, self._observed[function]
+            yield _Answer(formula, self._observed[function], is_new)
             if self.is_full:
                 return
 
@@ -164,10 +190,15 @@ class _Score:
         return np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(function.encode())]))
 
     def _count(self, function: str) -> None:
-        observed, true = self._observed[function], self._arena.landscape.true_rewards[function]
-        if not self.regret or observed > self._incumbent[0]:
-            self._incumbent = observed, true
+        training, true = self._observed[function], self._arena.landscape.true_rewards[function]
+        is_stopped = training.outcome is Outcome.STOPPED
+        if not self.regret or (training.reward > self._incumbent[0] and not is_stopped):
+            self._incumbent = training.reward, true
         self.regret.append(self._arena.best - self._incumbent[1])
+        self.steps.append((self.steps[-1] if self.steps else 0) + (training.steps or 0))
+        self.stopped += is_stopped
+        if is_stopped:
+            return
         for target, members in self._arena.targets.items():
             if function in members:
                 self.found.setdefault(target, len(self.regret))

@@ -22,6 +22,7 @@ from actsearch.landscape import Landscape
 from actsearch.space import Space
 from actsearch_controller.arena import Arena, Play
 from actsearch_controller.controllers import CONTROLLERS, build_controller, check_controller
+from actsearch_controller.early_stopping import EarlyStopping
 
 BUDGETS = (100, 300, 1000)
 """Evaluations at which regret and shares are told."""
@@ -177,6 +178,7 @@ def _played(arena: Arena, games: Sequence[RunConfig], processes: int) -> Iterato
 
 
 def _play(arena: Arena, config: RunConfig) -> Play:
+    settings = config.early_stopping
     return arena.play(
         partial(build_controller, config, Space(arena.landscape.description.space)),
         seed=config.seed,
@@ -184,6 +186,7 @@ def _play(arena: Arena, config: RunConfig) -> Play:
         batch=config.batch,
         lag=config.lag,
         every_draw_counts=CONTROLLERS[config.controller].every_draw_counts,
+        early_stopping=None if settings is None else EarlyStopping(settings, arena.landscape.recorded_steps),
     )
 
 

@@ -273,7 +273,8 @@ def test_search_without_repeats_is_hypergeometric(controller: type) -> None:
 
 
 def played(found: dict[str, int], regret: Sequence[float], **changes: object) -> Play:
-    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5)
+    steps = 150 * np.arange(1, len(regret) + 1)
+    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5, steps, 0)
     return replace(play, **changes)  # type: ignore[arg-type]
 
 
