@@ -16,6 +16,7 @@ from actsearch.store.records import (
     RunRecord,
     RunState,
     RunSummary,
+    share_of_steps_saved,
 )
 from actsearch.store.store import Store
 
@@ -31,4 +32,5 @@ __all__ = [
     "RunState",
     "RunSummary",
     "Store",
+    "share_of_steps_saved",
 ]

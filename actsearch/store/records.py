@@ -132,10 +132,17 @@ class RunSummary:
     last_new_batch: int
     """Last batch in which some function was new; -1 before the first."""
 
-    def share_of_steps_saved(self, recipe_steps: int) -> float:
-        """By stopping children early, 0–1, of the steps without it; a whole training has `recipe_steps`."""
-        saved = self.by_outcome.get(Outcome.STOPPED, 0) * recipe_steps - self.steps.get(Outcome.STOPPED, 0)
-        return saved / max(saved + sum(self.steps.values()), 1)
+
+def share_of_steps_saved(by_outcome: Mapping[Outcome, int], steps: Mapping[Outcome, int], recipe_steps: int) -> float:
+    """What early stopping saved of the steps that there would have been without it, 0–1.
+
+    Args:
+        by_outcome: evaluations by outcome.
+        steps: the steps that those were trained for, by outcome.
+        recipe_steps: those of a whole training.
+    """
+    saved = by_outcome.get(Outcome.STOPPED, 0) * recipe_steps - steps.get(Outcome.STOPPED, 0)
+    return saved / max(saved + sum(steps.values()), 1)
 
 
 @dataclass(frozen=True, kw_only=True)

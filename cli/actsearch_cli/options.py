@@ -83,6 +83,10 @@ Repeats = Annotated[
         show_default="1",
     ),
 ]
+EarlyStopping = Annotated[
+    bool,
+    typer.Option("--early-stopping", help="End the training of children that fall behind (table early_stopping)."),
+]
 Child = Annotated[
     str | None,
     typer.Option(

@@ -35,6 +35,7 @@ def command(
     batch: opt.Batch = None,
     lag: opt.Lag = None,
     repeats: opt.Repeats = None,
+    early_stopping: opt.EarlyStopping = False,
     preset: opt.Preset = None,
     device: opt.Device = "auto",
     redis_url: opt.RedisUrl = None,

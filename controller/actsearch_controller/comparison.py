@@ -70,7 +70,11 @@ class Comparison:
         self.plays, self.budget = tuple(plays), budget
         # A search that ended early keeps its incumbent.
         rows = [play.regret if len(play.regret) else np.array([highest]) for play in plays]
-        self._regrets = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows])  # (seeds, budget)
+        self.regrets = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows])
+        """Regret of each search after 1, 2, … evaluations, ``(seeds, budget)``."""
+        rows_of_steps = [play.steps if len(play.steps) else np.array([0]) for play in plays]
+        self.steps = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows_of_steps])
+        """Steps that the children of each search were trained for up to then, ``(seeds, budget)``."""
 
     def needed(self, target: str) -> Needed:
         """Evaluations up to the first member of one of `arena.TARGETS`."""
@@ -91,14 +95,14 @@ class Comparison:
         """Regret after so many evaluations; None beyond the budget."""
         if evaluations > self.budget:
             return None
-        column = self._regrets[:, evaluations - 1]
+        column = self.regrets[:, evaluations - 1]
         q25, middle, q75 = (float(value) for value in np.quantile(column, QUARTILES))
         return Regret(middle, q25, q75, float(column.mean()))
 
     @property
     def regret_bands(self) -> npt.NDArray[np.float64]:
         """Lower quartile, median and upper quartile of regret after 1, 2, … evaluations, ``(3, budget)``."""
-        bands: npt.NDArray[np.float64] = np.quantile(self._regrets, QUARTILES, axis=0)
+        bands: npt.NDArray[np.float64] = np.quantile(self.regrets, QUARTILES, axis=0)
         return bands
 
     @property

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from actsearch.config import RunConfig
+from actsearch.evaluation import Outcome
 from actsearch.health import health
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
 from actsearch_reports import layers, summary, tables
@@ -116,6 +117,7 @@ def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content
         "top": top,
         "sightings": sightings,
         "trained": len(tables.ranked(records)),
+        "stopped": sum(done.outcome is Outcome.STOPPED for _, done in tables.finished(records)),
         "drawn": None,
         "drawn_count": DRAWN_COUNT,
     }

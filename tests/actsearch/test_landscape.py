@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev, variance
 
@@ -15,7 +16,7 @@ import pytest
 
 from actsearch.config import RunConfig, SpaceSettings
 from actsearch.errors import LandscapeError, UnknownNameError
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import fingerprint
@@ -283,3 +284,22 @@ def test_the_description_is_json_that_a_person_can_read(tmp_path: Path) -> None:
     assert document["format"] == 1
     assert document["licence"] == "CC0-1.0"
     assert document["protocol"]["grouping"] == "by hand"
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def test_a_training_is_cut_at_the_first_rung_that_it_is_below() -> None:
+    whole = replace(measurement("silu", 0.8), curve={50: 0.4, 75: 0.5, 100: 0.6, 150: 0.8})
+    forecast = ((0.2, 0.3), (0.6, 0.7))
+    missing, passed, missed = (
+        Rung(step=s, stop_below=b, forecast=forecast) for s, b in ((40, 0.9), (50, 0.4), (75, 0.6))
+    )
+    cut = whole.cut([missing, passed, missed, Rung(step=100, stop_below=0.9, forecast=forecast)])
+    assert (cut.outcome, cut.steps, cut.val_accuracy, cut.curve) == (Outcome.STOPPED, 75, 0.5, {50: 0.4, 75: 0.5})
+    assert cut.reward == pytest.approx(0.6)
+    assert whole.cut([missing, passed, Rung(step=75)]) is whole
+
+
+def test_the_recorded_steps_are_those_before_the_last() -> None:
+    assert tiny().recorded_steps == (50,)

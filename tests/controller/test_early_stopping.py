@@ -14,7 +14,7 @@ from scipy.optimize import isotonic_regression
 from actsearch.config import EarlyStoppingSettings, RunConfig
 from actsearch.errors import ConfigError
 from actsearch.evaluation import Outcome, Rung
-from actsearch.store import EvaluationRecord, Store
+from actsearch.store import EvaluationRecord, Store, share_of_steps_saved
 from actsearch_controller.early_stopping import EarlyStopping, isotonic
 from actsearch_controller.search import search
 from tests.controller.synthetic import ShuffledEvaluator
@@ -138,7 +138,7 @@ def test_a_stopped_child_is_never_the_best(records: list[EvaluationRecord], tmp_
     assert (summary.best.reward, -summary.best.number) == best
     # One in eight diverges in `answer`, after all its steps.
     saved = sum(150 - e.steps for _, e in done)
-    assert summary.share_of_steps_saved(150) == pytest.approx(saved / (150 * 80))
+    assert share_of_steps_saved(summary.by_outcome, summary.steps, 150) == pytest.approx(saved / (150 * 80))
     assert saved > 0
 
 
