@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from actsearch.config import RunConfig, SpaceSettings
+from actsearch.config import EarlyStoppingSettings, RunConfig, SpaceSettings
 from actsearch.evaluation import Evaluation, Outcome
 from actsearch.formula import Formula
 from actsearch.landscape import Landscape, LandscapeFunction, load
@@ -24,9 +24,11 @@ from actsearch_controller.baselines.random import RandomController
 from actsearch_controller.baselines.random_new import RandomNewController
 from actsearch_controller.comparison import Comparison, compare
 from actsearch_controller.controllers import CONTROLLERS, build_controller, repeats_of
+from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Proposer
-from tests.actsearch.tiny_landscape import measurement, tiny
+from actsearch_controller.savings import savings
+from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, measurement, tiny
 
 Tokens = tuple[str, ...]
 TINY = [formula.tokens for formula in Space(tiny().description.space).enumerate()]
@@ -274,7 +276,8 @@ def test_search_without_repeats_is_hypergeometric(controller: type) -> None:
 
 
 def played(found: dict[str, int], regret: Sequence[float], **changes: object) -> Play:
-    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5)
+    steps = 150 * np.arange(1, len(regret) + 1)
+    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5, steps, 0)
     return replace(play, **changes)  # type: ignore[arg-type]
 
 
@@ -321,3 +324,53 @@ def test_every_controller_plays_a_landscape_that_does_not_cover_all(name: str) -
     assert len(comparison.plays[0].regret) == 30
     assert comparison.not_covered > 0.3
     assert comparison.plays[0].regret[-1] >= 0
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_child_is_told_as_forecast_and_never_the_incumbent() -> None:
+    def learned() -> EarlyStopping:
+        """Its threshold is 0.45, whatever a few more say; below, the forecast falls to 0.6 at 0.2."""
+        stopping = EarlyStopping(EarlyStoppingSettings(keep=0.5, calibration=2), [50])
+        for curve, accuracy in [({50: 0.2}, 0.6), *[({50: 0.45}, 0.85)] * 100]:
+            stopping.tell(curve, accuracy)
+        return stopping
+
+    curves = {"silu": 0.3, "identity": 0.5, "prelu": 0.4, "swish": 0.45}
+    measured = [
+        replace(m, curve={50: curves[m.function], 150: m.reward}) if m.function in curves else m for m in MEASUREMENTS
+    ]
+    landscape = Landscape(tiny().description, FUNCTIONS, [m for m in measured if m.replicate == 0])
+    silu, identity, prelu, swish, diverges = (
+        landscape.functions[name].spellings[0] for name in ("silu", "identity", "prelu", "swish", "max")
+    )
+    scripted, stopping = Scripted([[identity, silu, prelu], [silu, swish, diverges]]), learned()
+    found = Arena(landscape).play(lambda _: scripted, seed=0, evaluations=10, batch=3, lag=1, early_stopping=stopping)
+    # In order: 0.5 trained; 0.8 stopped; 0.75 stopped; 0.7 trained, for it is not below the threshold; diverged.
+    assert found.regret == pytest.approx([0.3, 0.3, 0.3, 0.1, 0.1])
+    assert found.steps.tolist() == [150, 200, 250, 400, 407]
+    assert found.stopped == 2
+    assert found.found == {"swish": 4, "strict_swish": 4}  # SiLU, the best, was stopped
+    told = [rewards for event, _, rewards in scripted.log if event == "tell"]
+    assert told == [pytest.approx([0.5, 0.7, 0.8]), pytest.approx([0.7, 0.7, 0.0])]
+
+    by_hand = learned()
+    for curve, accuracy in [({50: 0.5}, 0.5), ({50: 0.3}, None), ({50: 0.4}, None), ({50: 0.45}, 0.7)]:
+        by_hand.tell(curve, accuracy)
+    assert stopping.rungs == by_hand.rungs, "each new evaluation is told once, repeats are not"
+
+
+def test_savings_at_equal_regret_by_hand() -> None:
+    whole = [played({}, [0.4, 0.2, 0.2]), played({}, [0.4, 0.4, 0.2])]
+    stopping = [
+        replace(play, steps=np.array([150, 160, 170]), stopped=2)
+        for play in (played({}, [0.4, 0.2, 0.1]), played({}, [0.4, 0.2, 0.2]))
+    ]
+    found = savings(Comparison(whole, 3, 1.0), Comparison(stopping, 3, 1.0))
+    assert (found.steps, found.steps_stopping) == (450, 170)
+    assert found.stopped == pytest.approx(2 / 3)
+    assert found.regret_difference == pytest.approx(-0.05)
+    assert found.standard_error == pytest.approx(np.std([-0.1, 0.0], ddof=1) / 2**0.5)
+    # Both reach a mean of 0.2: without early stopping at the third evaluation, with it at the second.
+    assert found.fewer_steps == pytest.approx(450 / 160)
