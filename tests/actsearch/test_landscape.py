@@ -256,6 +256,28 @@ def test_a_run_finished_or_not_becomes_a_landscape(tmp_path: Path, evaluations: 
     assert load(tmp_path / "out").true_rewards == landscape.true_rewards
 
 
+def test_the_forecast_of_a_stopped_child_is_no_measurement(tmp_path: Path) -> None:
+    from actsearch_controller.search import Search
+
+    with Store.open(tmp_path / "s.sqlite") as store:
+        config = RunConfig(controller="random_new", evaluations=2, batch=2, space=NARROW)
+        store.create_run("part", config, command="", versions={})
+        search = Search(store, "part")
+        for job, outcome, accuracy in zip(search.ask(), (Outcome.STOPPED, Outcome.TRAINED), (0.5, 0.4), strict=True):
+            search.tell(
+                [
+                    Evaluation(
+                        run="part",
+                        evaluation=job.evaluation,
+                        outcome=outcome,
+                        val_accuracy=accuracy,
+                        predicted_accuracy=0.9 if outcome is Outcome.STOPPED else None,
+                    )
+                ]
+            )
+        assert list(from_store(store, "part").true_rewards.values()) == [0.4]
+
+
 def test_a_run_without_results_or_with_too_large_a_space_is_refused(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s.sqlite") as store:
         store.create_run("empty", RunConfig(), command="", versions={})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
-from actsearch.config import EarlyStoppingSettings, RunConfig
+from actsearch.config import EarlyStoppingSettings, PPOSettings, RunConfig
 from actsearch.errors import ConfigError
 from actsearch.evaluation import Outcome, Rung
 from actsearch.store import EvaluationRecord, Store, share_of_steps_saved
@@ -140,6 +140,19 @@ def test_a_stopped_child_is_never_the_best(records: list[EvaluationRecord], tmp_
     saved = sum(150 - e.steps for _, e in done)
     assert share_of_steps_saved(summary.by_outcome, summary.steps, 150) == pytest.approx(saved / (150 * 80))
     assert saved > 0
+
+
+def test_repeats_are_trained_to_the_end(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"controller": "ppo", "ppo": PPOSettings(hidden=16), "evaluations": 60})
+    with Store.open(tmp_path / "s.sqlite") as store:
+        search(config, ShuffledEvaluator(0, workers=3), store=store, run="first")
+        records = store.evaluations("first")
+    repeats = [(r.rungs, r.evaluation.outcome) for r in records if r.replicate and r.evaluation]
+    assert len(repeats) >= 5
+    assert all(rungs == () and outcome is not Outcome.STOPPED for rungs, outcome in repeats)
+    first = [(r.rungs, r.evaluation.outcome) for r in records if not r.replicate and r.evaluation]
+    assert all([rung.step for rung in rungs] == [15, 38, 75] for rungs, _ in first)
+    assert Outcome.STOPPED in [outcome for _, outcome in first]
 
 
 @pytest.mark.parametrize(
