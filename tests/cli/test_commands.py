@@ -125,7 +125,7 @@ def test_settings_flags_over_file_over_preset_over_the_childs_recipe(tmp_path: P
     config = resolve(file, "quick", {"seed": 9, "recipe.steps": 33, "minutes": None})
     assert (config.evaluations, config.seed, config.batch) == (7, 9, 5)
     assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, 0)
-    assert resolve(file, None, {}).batch == RunConfig().batch == 20
+    assert resolve(file, None, {}).batch == RunConfig().batch == 10
     assert resolve(None, None, {}).recipe.steps == 150
 
 
