@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -168,6 +168,17 @@ class FinalsSettings(Settings):
         return looks
 
 
+class EarlyStoppingSettings(Settings):
+    """Which children are not trained to the end; the defaults are from docs/early-stopping.md."""
+
+    rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.1, 0.25, 0.5), min_length=1, max_length=20)
+    """Shares of the recipe's steps after which a child may end."""
+    keep: float = Field(0.2, gt=0, lt=1)
+    """Share of the children that reached a rung, among those told, which would pass it."""
+    calibration: int = Field(10, ge=2)
+    """Children trained to the end, among those told, before a rung stops any."""
+
+
 class RunConfig(Settings):
     """Everything that decides what a run does. The number of workers is not here: it decides nothing."""
 
@@ -195,6 +206,8 @@ class RunConfig(Settings):
     """The child's training. `resolve` starts from the child's own recipe, not from these defaults."""
     space: SpaceSettings = SpaceSettings()
     ppo: PPOSettings = PPOSettings()
+    early_stopping: EarlyStoppingSettings | None = None
+    """None: every child is trained to the end, as those of finals always are."""
     finals: FinalsSettings = FinalsSettings()
     max_operations: int = Field(400, ge=1)
     """Operation count (of the compiled formula) above which a function is too costly to train."""

@@ -9,9 +9,11 @@ import itertools
 import json
 from collections.abc import Collection
 from enum import StrEnum
+from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
 
 from actsearch.config import ChildSettings, Recipe, Settings
 from actsearch.errors import ConfigError
@@ -26,7 +28,7 @@ class Outcome(StrEnum):
     TRAINED = "trained"
     """All steps done; the reward is the validation accuracy."""
     STOPPED = "stopped"
-    """Ended early by a threshold that the job carried."""
+    """Ended early by a rung of the job; the reward is the validation accuracy that the rung forecasts."""
     DIVERGED = "diverged"
     """The loss became non-finite while training."""
     NONFINITE = "nonfinite"
@@ -38,7 +40,7 @@ class Outcome(StrEnum):
 
 
 FLOOR_REWARD = 0.0
-"""Reward of every outcome but `trained`: below any accuracy, so that a failure never ranks above a training."""
+"""Reward of a function that does not train: below any accuracy, so that a failure never ranks above a training."""
 
 
 class _Message(Settings):
@@ -55,6 +57,43 @@ class _Message(Settings):
 
     def to_json(self) -> str:
         return self.model_dump_json()
+
+
+class CurvePoint(Settings):
+    """Validation accuracy (0–1) and mean cross-entropy (nats) after `step` steps."""
+
+    step: int
+    val_accuracy: float
+    val_loss: float
+
+
+class Rung(Settings):
+    """A step after which a child is measured, and stopped where its validation accuracy is too low.
+
+    How low that is, and what children so low come to in the end, is decided when the job is made, from evaluations of
+    the run told before. The word is that of Li et al. 2020, arXiv 1810.05934.
+    """
+
+    step: int = Field(ge=1)
+    stop_below: float = Field(0.0, ge=0, le=1)
+    """Validation accuracy below which the training ends; 0: it goes on in any case."""
+    forecast: tuple[tuple[float, float], ...] = ()
+    """Pairs of validation accuracies here and after the last step, both rising; linear in between, constant beyond."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.stop_below > 0 and not self.forecast:
+            raise ValueError("a rung that stops has a forecast")
+        if any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(self.forecast)):
+            raise ValueError("the pairs of a forecast rise")
+        if any(not 0 <= accuracy <= 1 for pair in self.forecast for accuracy in pair):
+            raise ValueError("a forecast is of accuracies, 0 to 1")
+        return self
+
+    def predict(self, val_accuracy: float) -> float:
+        """Validation accuracy (0–1) to be expected after the last step; the rung has a forecast."""
+        here, last = zip(*self.forecast, strict=True)
+        return float(np.interp(val_accuracy, here, last))
 
 
 class Job(_Message):
@@ -77,14 +116,15 @@ class Job(_Message):
     measures_test: bool = False
     """Whether the trained child is measured on the test images too, which are otherwise never touched."""
     timeout_seconds: int = Field(ge=1)
+    rungs: tuple[Rung, ...] = ()
+    """Where the training may end early, by rising step, all before the last one."""
 
-
-class CurvePoint(Settings):
-    """Validation accuracy (0–1) and mean cross-entropy (nats) after `step` steps."""
-
-    step: int
-    val_accuracy: float
-    val_loss: float
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> Self:
+        steps = [rung.step for rung in self.rungs]
+        if any(a >= b for a, b in pairwise([*steps, self.recipe.steps])):
+            raise ValueError(f"rungs rise and come before step {self.recipe.steps}, got {steps}")
+        return self
 
 
 class LayerRecord(Settings):
@@ -109,10 +149,12 @@ class Evaluation(_Message):
     reason: str = ""
     """One line for a person; empty for `trained`."""
     val_accuracy: float | None = None
-    """After the last step, 0–1; None unless trained or stopped."""
+    """After the last step done, 0–1; None unless trained or stopped."""
     val_loss: float | None = None
     test_accuracy: float | None = None
     """After the last step, 0–1; None unless trained by a job that measures it."""
+    predicted_accuracy: float | None = None
+    """Validation accuracy after the recipe's last step that the job's rung forecast, 0–1; None unless stopped."""
     steps: int = 0
     """Steps done."""
     gain: float = 1.0
@@ -132,10 +174,10 @@ class Evaluation(_Message):
 
     @property
     def reward(self) -> float:
-        """What the controller learns from, 0–1: the validation accuracy of a trained child, else the floor."""
-        if self.outcome is Outcome.TRAINED and self.val_accuracy is not None:
-            return self.val_accuracy
-        return FLOOR_REWARD
+        """What the controller learns from, 0–1: validation accuracy, as forecast if stopped, the floor on failure."""
+        by_outcome = {Outcome.TRAINED: self.val_accuracy, Outcome.STOPPED: self.predicted_accuracy}
+        reward = by_outcome.get(self.outcome)
+        return FLOOR_REWARD if reward is None else reward
 
 
 def child_seed(run_seed: int, fingerprint: str, replicate: int) -> int:

@@ -15,7 +15,7 @@ class Entry:
     Attributes:
         record: its first evaluation that trained.
         evaluation: what came of that.
-        standing: what it is ranked by; a training that failed counts with its reward, 0.
+        standing: what it is ranked by; a training that failed counts with its reward, 0, a stopped one not at all.
     """
 
     record: EvaluationRecord
@@ -24,7 +24,7 @@ class Entry:
 
     @property
     def reward(self) -> float:
-        """Mean over its trainings, 0-1."""
+        """Mean over the trainings that count, 0-1."""
         return self.standing.mean
 
     @property
@@ -37,7 +37,7 @@ def leaderboard(records: Iterable[EvaluationRecord]) -> list[Entry]:
     standings = Standings()
     trained: dict[str, tuple[EvaluationRecord, Evaluation]] = {}
     for record in sorted(records, key=lambda record: record.number):
-        if record.evaluation is None:
+        if record.evaluation is None or record.evaluation.outcome is Outcome.STOPPED:
             continue
         standings.add(record.canonical, record.evaluation.reward)
         if record.evaluation.outcome is Outcome.TRAINED:

@@ -2,7 +2,7 @@
 
 The best of many single trainings is mostly luck. A function trained again is judged by its mean, and every function by
 that mean less its standard error, with one standard deviation pooled over all functions trained more than once. Where
-none was, the highest reward leads.
+none was, the highest reward leads. Trainings that were stopped early do not belong here: theirs are forecasts.
 """
 
 from dataclasses import dataclass

@@ -85,9 +85,9 @@ def row(name: str, found: dict[str, Comparison]) -> dict[str, Any]:
     numbers: dict[str, Any] = {"variant": name, "seconds": mine.seconds}
     for budget in BUDGETS:
         if budget <= mine.budget:
-            regrets = mine.regrets_after(budget)
+            regrets = mine.regrets[:, budget - 1]
             numbers[f"regret_{budget}"] = float(regrets.mean())
-            numbers[f"regret_{budget}_vs"] = paired(regrets, reference.regrets_after(budget))
+            numbers[f"regret_{budget}_vs"] = paired(regrets, reference.regrets[:, budget - 1])
     for target in ("swish", "strict_swish"):
         needed = mine.needed(target)
         numbers[target] = [needed.median, needed.q25, needed.q75]

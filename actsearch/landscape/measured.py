@@ -19,7 +19,7 @@ from actsearch.store import EvaluationRecord, RunRecord, Store
 def from_store(
     store: Store, run: str, *, watch: Callable[[Iterable[Formula], int], Iterable[Formula]] = lambda items, _: items
 ) -> Landscape:
-    """The landscape of a run, finished or not: about 5 ms a token sequence of its space.
+    """The landscape of a run, finished or not, without its stopped children: about 5 ms a token sequence of its space.
 
     Args:
         store: where the run is.
@@ -30,7 +30,8 @@ def from_store(
         LandscapeError: a space too large to list, or a run that has measured nothing yet.
     """
     record = store.run(run)
-    done = [r for r in store.evaluations(run, layers=False) if r.evaluation is not None]
+    records = store.evaluations(run, layers=False)
+    done = [r for r in records if r.evaluation and r.evaluation.outcome is not Outcome.STOPPED]
     space = Space(record.config.space)
     if space.size > LARGEST_LISTED:
         raise LandscapeError(

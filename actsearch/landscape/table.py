@@ -1,8 +1,8 @@
 """The table: every function of a space, and the evaluations of those that were measured."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Literal
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from actsearch.errors import LandscapeError
-from actsearch.evaluation import Outcome
+from actsearch.evaluation import Outcome, Rung
 from actsearch.landscape.description import Description
 
 Swish = Literal["", "family", "strict"]
@@ -46,7 +46,7 @@ class Measurement:
         replicate: 0 for its first training, 1, 2, … for repeats with other seeds.
         seed: of that training; None where it is not known.
         outcome: how it ended.
-        reward: 0-1; 0 for every outcome but `trained`.
+        reward: 0-1; 0 for functions that do not train.
         val_accuracy: after the last step, 0-1; None unless trained.
         val_loss: mean cross-entropy, nats; None unless trained.
         gain: the constant that the function was multiplied by.
@@ -66,6 +66,25 @@ class Measurement:
     steps: int | None
     seconds: float
     curve: Mapping[int, float]
+
+    def cut(self, rungs: Iterable[Rung]) -> "Measurement":
+        """The same training by a job with these rungs: it ends at the first one that it was too low at.
+
+        A rung at a step that was not recorded stops nothing.
+        """
+        for rung in rungs:
+            accuracy = self.curve.get(rung.step)
+            if accuracy is not None and accuracy < rung.stop_below:
+                return replace(
+                    self,
+                    outcome=Outcome.STOPPED,
+                    reward=rung.predict(accuracy),
+                    val_accuracy=accuracy,
+                    val_loss=None,
+                    steps=rung.step,
+                    curve={step: value for step, value in self.curve.items() if step <= rung.step},
+                )
+        return self
 
 
 @dataclass(frozen=True)
@@ -117,8 +136,7 @@ class Landscape:
             raise LandscapeError(f"landscape {self.name!r}: an evaluation is of {stray!r}, which is no function of it")
         if len({(m.function, m.replicate) for m in measurements}) != len(self.measurements):
             raise LandscapeError(f"landscape {self.name!r}: a replicate of a function occurs twice")
-        self._rewards = {id_: tuple(m.reward for m in found) for id_, found in by_function.items()}
-        self._trained = {id_ for id_, found in by_function.items() if found[0].outcome is Outcome.TRAINED}
+        self._by_function = {id_: tuple(found) for id_, found in by_function.items()}
 
     @property
     def name(self) -> str:
@@ -130,30 +148,38 @@ class Landscape:
 
     def is_covered(self, function: str) -> bool:
         """Whether the function of that id has an evaluation."""
-        return function in self._rewards
+        return function in self._by_function
 
     @cached_property
     def true_rewards(self) -> Mapping[str, float]:
         """The reward of every covered function by id, the mean over its replicates: 0 for one that does not train."""
-        return {function: fmean(rewards) for function, rewards in self._rewards.items()}
+        return {function: fmean(m.reward for m in found) for function, found in self._by_function.items()}
 
     def reward(self, tokens: Sequence[str]) -> float | None:
         """The true reward of the function that a token sequence spells; None where it is not covered."""
         function = self.function_of(tokens)
         return None if function is None else self.true_rewards.get(function.id)
 
-    def observe(self, function: str, rng: np.random.Generator) -> float:
-        """What one training of a covered function gives, with noise as it was measured.
+    def observe(self, function: str, rng: np.random.Generator) -> Measurement:
+        """One training of a covered function, with noise as it was measured.
 
         Where the function has several replicates one of them is drawn. Else its reward moves by N(0, `noise_sd`²)
-        and is cut to [0, 1]; a failure stays a failure, and nothing moves where the noise was never measured.
+        and is cut to [0, 1], and its curve stays; a failure stays a failure, and nothing moves where the noise was
+        never measured.
         """
-        rewards = self._rewards[function]
-        if len(rewards) > 1:
-            return rewards[int(rng.integers(len(rewards)))]
-        if function not in self._trained or self.description.noise_sd is None:
-            return rewards[0]
-        return float(min(max(rewards[0] + self.description.noise_sd * rng.standard_normal(), 0.0), 1.0))
+        found = self._by_function[function]
+        if len(found) > 1:
+            return found[int(rng.integers(len(found)))]
+        if found[0].outcome is not Outcome.TRAINED or self.description.noise_sd is None:
+            return found[0]
+        moved = found[0].reward + self.description.noise_sd * rng.standard_normal()
+        return replace(found[0], reward=float(min(max(moved, 0.0), 1.0)))
+
+    @cached_property
+    def recorded_steps(self) -> tuple[int, ...]:
+        """The steps, rising, at which learning curves were recorded before the last step."""
+        last = max((m.steps or 0 for m in self.measurements), default=0)
+        return tuple(sorted({step for m in self.measurements for step in m.curve if step < last}))
 
     @property
     def not_covered(self) -> tuple[LandscapeFunction, ...]:
@@ -164,9 +190,9 @@ class Landscape:
     def completeness(self) -> Completeness:
         return Completeness(
             functions=len(self.functions),
-            covered=len(self._rewards),
+            covered=len(self._by_function),
             strings=len(self._by_tokens),
-            covered_strings=sum(len(self.functions[id_].spellings) for id_ in self._rewards),
+            covered_strings=sum(len(self.functions[id_].spellings) for id_ in self._by_function),
         )
 
     def __str__(self) -> str:

@@ -20,6 +20,7 @@ from actsearch.store.records import (
     RunRecord,
     RunState,
     RunSummary,
+    share_of_steps_saved,
 )
 from actsearch.store.store import Store
 
@@ -39,4 +40,5 @@ __all__ = [
     "RunState",
     "RunSummary",
     "Store",
+    "share_of_steps_saved",
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from actsearch.config import RunConfig
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.finals import FinalsPlan, FinalsResult
 
 
@@ -94,6 +94,8 @@ class EvaluationRecord:
     """`actsearch.evaluation.child_seed`."""
     replicate: int
     """0 for the search's own evaluation."""
+    rungs: tuple[Rung, ...]
+    """Where the child may end early."""
     evaluation: Evaluation | None
     """None while it is not finished."""
     asked_at: datetime
@@ -104,7 +106,7 @@ class EvaluationRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BestRecord:
-    """The function that stands first (actsearch.standings), by its first evaluation; `reward` is its mean."""
+    """The function that stands first (actsearch.standings), by its first training that counts; `reward` is its mean."""
 
     number: int
     formula: str
@@ -124,11 +126,25 @@ class RunSummary:
     """Evaluations with a result in the store."""
     by_outcome: Mapping[Outcome, int]
     """Those with a result, by outcome; outcomes that did not occur are left out."""
+    steps: Mapping[Outcome, int]
+    """Steps that those were trained for, by outcome."""
     best: BestRecord | None
     batches_asked: int
     batches_told: int
     last_new_batch: int
     """Last batch in which some function was new; -1 before the first."""
+
+
+def share_of_steps_saved(by_outcome: Mapping[Outcome, int], steps: Mapping[Outcome, int], recipe_steps: int) -> float:
+    """What early stopping saved of the steps that there would have been without it, 0–1.
+
+    Args:
+        by_outcome: evaluations by outcome.
+        steps: the steps that those were trained for, by outcome.
+        recipe_steps: those of a whole training.
+    """
+    saved = by_outcome.get(Outcome.STOPPED, 0) * recipe_steps - steps.get(Outcome.STOPPED, 0)
+    return saved / max(saved + sum(steps.values()), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +158,7 @@ class NewEvaluation:
     names: tuple[str, ...]
     seed: int
     replicate: int = 0
+    rungs: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

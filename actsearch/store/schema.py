@@ -47,6 +47,7 @@ class Base(DeclarativeBase):
         float: Double,
         dict[str, Any]: JSON,
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 
@@ -94,9 +95,11 @@ class EvaluationRow(Base):
     names: Mapped[list[str]]
     seed: Mapped[int] = mapped_column(BigInteger)
     replicate: Mapped[int]
+    rungs: Mapped[list[dict[str, Any]]]
     asked_at: Mapped[datetime]
     outcome: Mapped[str | None] = mapped_column(String(20))
     reward: Mapped[float | None]
+    steps: Mapped[int | None]
     # The evaluation's JSON as text: pydantic reads it in one pass; a JSON column would be decoded twice. The layer
     # records, nine tenths of it, stand apart, since most readers do not want them.
     result: Mapped[str | None] = mapped_column(Text)

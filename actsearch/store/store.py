@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, defer, load_only
 
 from actsearch.config import RunConfig
 from actsearch.errors import RunError
-from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome
+from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome, Rung
 from actsearch.standings import Standings
 from actsearch.store.database import connect, writer
 from actsearch.store.finals import FinalsStore
@@ -150,20 +150,22 @@ class Store:
         with Session(self._engine) as session:
             run_id = _run_row(session, name).id
             counts = session.execute(
-                select(EvaluationRow.outcome, func.count())
+                select(EvaluationRow.outcome, func.count(), func.sum(EvaluationRow.steps))
                 .where(EvaluationRow.run_id == run_id)
                 .group_by(EvaluationRow.outcome)
             ).all()
-            by_outcome = {Outcome(outcome): count for outcome, count in counts if outcome is not None}
+            by_outcome = {Outcome(outcome): count for outcome, count, _ in counts if outcome is not None}
+            steps = {Outcome(outcome): steps or 0 for outcome, _, steps in counts if outcome is not None}
             last = session.scalar(select(func.max(ProposalRow.batch)).where(ProposalRow.run_id == run_id))
             last_new = session.scalar(
                 select(func.max(ProposalRow.batch)).where(ProposalRow.run_id == run_id, ProposalRow.is_new)
             )
             told = session.scalar(select(func.count()).select_from(BatchRow).where(BatchRow.run_id == run_id))
             return RunSummary(
-                asked=sum(count for _, count in counts),
+                asked=sum(count for _, count, _ in counts),
                 told=sum(by_outcome.values()),
                 by_outcome={outcome: by_outcome[outcome] for outcome in Outcome if outcome in by_outcome},
+                steps=steps,
                 best=_best(session, run_id),
                 batches_asked=0 if last is None else last + 1,
                 batches_told=told or 0,
@@ -222,6 +224,7 @@ class Store:
                 .values(
                     outcome=evaluation.outcome.value,
                     reward=evaluation.reward,
+                    steps=evaluation.steps,
                     result=evaluation.model_copy(update={"layers": ()}).to_json(),
                     layers=_LAYERS.dump_json(evaluation.layers).decode(),
                     finished_at=datetime.now(UTC),
@@ -261,6 +264,7 @@ class Store:
                         "names": list(new.names),
                         "seed": new.seed,
                         "replicate": new.replicate,
+                        "rungs": [rung.model_dump(mode="json") for rung in new.rungs],
                         "asked_at": now,
                     }
                     for number, new in enumerate(step.new, start=(asked or 0) + 1)
@@ -336,6 +340,7 @@ def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
         names=tuple(row.names),
         seed=row.seed,
         replicate=row.replicate,
+        rungs=tuple(Rung.parse(rung) for rung in row.rungs),
         evaluation=evaluation,
         asked_at=row.asked_at,
         finished_at=row.finished_at,
@@ -344,7 +349,8 @@ def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
 
 def _best(session: Session, run_id: int) -> BestRecord | None:
     """Of many thousand functions only those trained again, few, and the first of the others are looked at."""
-    mine = (EvaluationRow.run_id == run_id, EvaluationRow.outcome.is_not(None))
+    # A null outcome, which is that of an unfinished evaluation, is not unequal either.
+    mine = (EvaluationRow.run_id == run_id, EvaluationRow.outcome != Outcome.STOPPED.value)
     again = select(EvaluationRow.canonical).where(*mine, EvaluationRow.replicate > 0)
     rewards = select(EvaluationRow.canonical, EvaluationRow.reward)
     standings = Standings()
@@ -359,7 +365,7 @@ def _best(session: Session, run_id: int) -> BestRecord | None:
     row = session.scalars(
         select(EvaluationRow)
         .options(load_only(EvaluationRow.formula, EvaluationRow.canonical, EvaluationRow.names))
-        .where(EvaluationRow.run_id == run_id, EvaluationRow.canonical == first.function)
+        .where(*mine, EvaluationRow.canonical == first.function)
         .order_by(EvaluationRow.number)
         .limit(1)
     ).one()

@@ -18,8 +18,10 @@ from actsearch_cli.options import Json
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from actsearch.config import EarlyStoppingSettings
     from actsearch.landscape import Landscape
     from actsearch_controller.comparison import Comparison, Needed
+    from actsearch_controller.savings import Savings
 
 NAME = "bench"
 
@@ -42,6 +44,17 @@ def command(
     ] = DEFAULT_LANDSCAPE,
     batch: Annotated[int, typer.Option("--batch", help="Proposals a controller update.")] = 10,
     lag: Annotated[int, typer.Option("--lag", help="Batches in flight, as in a search.")] = 2,
+    early_stopping: Annotated[
+        bool,
+        typer.Option(
+            "--early-stopping",
+            help="Play each search again with children that end early, at every step of the landscape's curves.",
+        ),
+    ] = False,
+    keep: Annotated[
+        float | None,
+        typer.Option("--keep", help="Share of the children that early stopping lets pass a step.", show_default="0.2"),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option("--processes", help="They decide nothing.", min=1, show_default="one a core")
     ] = None,
@@ -70,6 +83,7 @@ def command(
     from actsearch.errors import ConfigError
     from actsearch.landscape import load
     from actsearch_controller.comparison import compare
+    from actsearch_controller.savings import savings
 
     names = list(dict.fromkeys(name.strip() for name in controllers.split(",") if name.strip()))
     if not names:
@@ -80,16 +94,53 @@ def command(
     draw = None if figure is None else _drawer(figure)
     table = load(landscape)
     processes = min(processes or len(os.sched_getaffinity(0)), len(names) * seeds)
+    stopping = _early_stopping(table, early_stopping, keep)
     configs = {name: config.model_copy(update={"controller": name}) for name in names}
     found = compare(table, configs, seeds=seeds, processes=processes, watch=counted)
+    saved = {}
+    if stopping is not None:
+        again = {name: whole.model_copy(update={"early_stopping": stopping}) for name, whole in configs.items()}
+        stopped = compare(table, again, seeds=seeds, processes=processes, watch=counted)
+        saved = {name: savings(found[name], stopped[name]) for name in names}
     if output is not None:
         output.write_text(_csv(found), encoding="utf-8")
     if figure is not None and draw is not None:
         figure.write_bytes(draw(found))
     if as_json:
-        print(json.dumps(_document(table, config, seeds, found), indent=2, ensure_ascii=False))
+        document = _document(table, config, seeds, found)
+        document |= {"early_stopping": {name: asdict(row) for name, row in saved.items()}} if saved else {}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(table, config, seeds, found)
+        _print_savings(saved)
+
+
+def _early_stopping(landscape: "Landscape", wanted: bool, keep: float | None) -> "EarlyStoppingSettings | None":
+    """The settings of early stopping; None where it is not wanted."""
+    from actsearch.config import RunConfig
+    from actsearch.errors import ConfigError
+
+    if not wanted:
+        if keep is not None:
+            raise ConfigError("--keep goes with --early-stopping")
+        return None
+    if not landscape.recorded_steps:
+        raise ConfigError(f"--early-stopping: landscape {landscape.name!r} has no learning curves")
+    settings = {} if keep is None else {"keep": keep}
+    return RunConfig.parse({"early_stopping": settings}).early_stopping
+
+
+def _print_savings(saved: "Mapping[str, Savings]") -> None:
+    if saved:
+        print("\nwith early stopping")
+    for name, row in saved.items():
+        error = "" if row.standard_error is None else f" ± {100 * row.standard_error:.3f}"
+        fewer = row.steps / max(row.steps_stopping, 1)
+        print(
+            f"{name}: {row.steps_stopping:,.0f} steps in place of {row.steps:,.0f} ({fewer:.2f} times fewer), "
+            f"{row.stopped:.0%} of the children stopped, regret {100 * row.regret_difference:+.3f}{error} points; "
+            f"{row.fewer_steps:.2f} times fewer at equal regret"
+        )
 
 
 def _check_writable(flag: str, path: Path | None) -> None:

@@ -31,6 +31,7 @@ def command(
     batch: opt.Batch = None,
     lag: opt.Lag = None,
     repeats: opt.Repeats = None,
+    early_stopping: opt.EarlyStopping = False,
     finals: opt.Finals = None,
     preset: opt.Preset = None,
     redis_url: opt.RedisUrl = None,

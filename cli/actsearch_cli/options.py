@@ -88,6 +88,10 @@ Repeats = Annotated[
         show_default="10 for ppo, else 1",
     ),
 ]
+EarlyStopping = Annotated[
+    bool,
+    typer.Option("--early-stopping", help="End the training of children that fall behind (table early_stopping)."),
+]
 Child = Annotated[
     str | None,
     typer.Option(

@@ -26,6 +26,7 @@ def command(
     batch: opt.Batch = None,
     lag: opt.Lag = None,
     repeats: opt.Repeats = None,
+    early_stopping: opt.EarlyStopping = False,
     finals: opt.Finals = None,
     preset: opt.Preset = None,
     device: opt.Device = "auto",

@@ -51,6 +51,7 @@ def _new_run(parameters: Mapping[str, Any], *, dataset_here: bool) -> RunFolder:
     flags = {key: parameters[name] for name, key in SETTINGS.items()}
     flags["finals.after_search"] = None if parameters["finals"] is None else True
     flags["allow_user_code"] = parameters["allow_user_code"] or None
+    flags["early_stopping"] = {} if parameters["early_stopping"] else None  # a table in the file keeps its settings
     config = resolve(parameters["config"], parameters["preset"], flags)
     if dataset_here:
         check_dataset(config.dataset, data_dir=data_dir(), allow_user_code=config.allow_user_code)
@@ -59,10 +60,10 @@ def _new_run(parameters: Mapping[str, Any], *, dataset_here: bool) -> RunFolder:
 
 def _existing_run(parameters: Mapping[str, Any]) -> RunFolder:
     folder = find_run(parameters["runs_dir"], parameters["resume"])
-    fixed = [name for name in ("config", "run", "preset", *SETTINGS) if name not in CHANGEABLE]
-    given = next((name for name in fixed if parameters[name] is not None), None)
+    fixed = [name for name in ("config", "run", "preset", "early_stopping", *SETTINGS) if name not in CHANGEABLE]
+    given = next((name for name in fixed if parameters[name] not in (None, False)), None)
     if given is not None:
-        flag = "CONFIG.toml" if given == "config" else f"--{given}"
+        flag = "CONFIG.toml" if given == "config" else f"--{given.replace('_', '-')}"
         raise ConfigError(
             f"{flag} does not go with --resume: only --evaluations, --minutes and --finals of a run may change"
         )

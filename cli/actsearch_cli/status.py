@@ -32,6 +32,7 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         "state": status["state"] + (f": {status['reason']}" if status["reason"] else ""),
         "evaluations": f"{counts['told']} of {counts['budget']}" + (f" ({outcomes})" if outcomes else ""),
         "in flight": str(counts["asked"] - counts["told"]),
+        "stopped early": _stopped(status["early_stopping"]),
         "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
         "controller": _controller(status["controller"]),
         "finals": _finals_line(status["finals"]),
@@ -40,6 +41,13 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
     }
     for key, value in rows.items():
         print(f"{key:<13} {value}")
+
+
+def _stopped(early_stopping: dict[str, Any] | None) -> str:
+    """What early stopping did, in one line."""
+    if early_stopping is None:
+        return "none: every child is trained to the end"
+    return f"{early_stopping['stopped']}, which saved {early_stopping['steps_saved']:.0%} of the steps"
 
 
 def _controller(health: dict[str, Any] | None) -> str:
@@ -78,8 +86,9 @@ def _finals_line(finals: dict[str, Any] | None) -> str:
 
 def document(folder: "RunFolder") -> dict[str, Any]:
     """What `status --json` prints."""
+    from actsearch.evaluation import Outcome
     from actsearch.health import WINDOW, health
-    from actsearch.store import RunState
+    from actsearch.store import RunState, share_of_steps_saved
 
     with folder.open() as (store, name):
         record, summary = store.run(name), store.summary(name)
@@ -102,6 +111,12 @@ def document(folder: "RunFolder") -> dict[str, Any]:
             "asked": summary.asked,
             "told": summary.told,
             "by_outcome": {outcome.value: count for outcome, count in summary.by_outcome.items()},
+        },
+        "early_stopping": None
+        if record.config.early_stopping is None
+        else {
+            "stopped": summary.by_outcome.get(Outcome.STOPPED, 0),
+            "steps_saved": share_of_steps_saved(summary.by_outcome, summary.steps, record.config.recipe.steps),
         },
         "best": None
         if best is None

@@ -14,10 +14,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from actsearch.evaluation import FLOOR_REWARD
+from actsearch.evaluation import FLOOR_REWARD, Outcome, Rung
 from actsearch.formula import Formula
-from actsearch.landscape import Landscape
+from actsearch.landscape import Landscape, Measurement
 from actsearch.standings import Standings
+from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import EXHAUSTED_AFTER
 from actsearch_controller.ports import Identify, Proposer
 
@@ -40,6 +41,9 @@ class Play:
         entropy: the policy's, nats a token, where the controller reports it.
         is_over: whether the controller had nothing new left before the budget was used up.
         seconds: processor time.
+        steps: steps that all children up to each evaluation were trained for, ``(evaluations,)``; a failure whose
+            steps the landscape does not know counts as none.
+        stopped: evaluations that ended at a rung.
     """
 
     regret: npt.NDArray[np.float64]
@@ -50,6 +54,8 @@ class Play:
     entropy: float | None
     is_over: bool
     seconds: float
+    steps: npt.NDArray[np.int64]
+    stopped: int
 
 
 class Arena:
@@ -82,6 +88,7 @@ class Arena:
         lag: int,
         repeats: int = 1,
         every_draw_counts: bool = False,
+        early_stopping: EarlyStopping | None = None,
     ) -> Play:
         """One search.
 
@@ -93,11 +100,12 @@ class Arena:
             lag: batches in flight.
             repeats: trainings of one function at most; proposed again after that, it is free.
             every_draw_counts: whether that counts as an evaluation nevertheless.
+            early_stopping: a fresh one, of steps that the landscape recorded; None trains every child to the end.
         """
         proposer = build(self.identify)
         started = time.process_time()
         score = _Score(self, seed, evaluations, repeats, every_draw_counts)
-        in_flight: deque[list[tuple[Formula, float | None]]] = deque()
+        in_flight: deque[list[_Answer]] = deque()
         metrics: Mapping[str, float] = {}
         number, last_new, is_over = 0, -1, False
         while not score.is_full:
@@ -107,14 +115,19 @@ class Arena:
                     is_over = not in_flight
                     break
                 known = len(score.seen)
-                in_flight.append(list(score.answers(formulas)))
+                rungs = early_stopping.rungs if early_stopping else ()
+                in_flight.append(list(score.answers(formulas, rungs)))
                 last_new = number if len(score.seen) > known else last_new
                 is_over = number - last_new >= EXHAUSTED_AFTER
                 number += 1
             if not in_flight:
                 break
-            told = [(formula, reward) for formula, reward in in_flight.popleft() if reward is not None]
-            metrics = proposer.tell([f for f, _ in told], [r for _, r in told]) or metrics
+            told = in_flight.popleft()
+            if early_stopping:
+                for training in (answer.measurement for answer in told if answer.is_new):
+                    is_trained = training.outcome is Outcome.TRAINED
+                    early_stopping.tell(training.curve, training.reward if is_trained else None)
+            metrics = proposer.tell([a.formula for a in told], [a.measurement.reward for a in told]) or metrics
         return Play(
             regret=np.array(score.regret),
             found=score.found,
@@ -124,7 +137,18 @@ class Arena:
             entropy=metrics.get("entropy"),
             is_over=is_over,
             seconds=time.process_time() - started,
+            steps=np.array(score.steps, dtype=np.int64),
+            stopped=score.stopped,
         )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A covered formula, the training that answers it, and whether that training is the first of its function."""
+
+    formula: Formula
+    measurement: Measurement
+    is_new: bool
 
 
 class _Score:
@@ -133,10 +157,12 @@ class _Score:
     def __init__(self, arena: Arena, seed: int, budget: int, repeats: int, every_draw_counts: bool) -> None:
         self._arena, self._seed, self._budget = arena, seed, budget
         self._trainings, self._every_draw_counts = repeats, every_draw_counts
-        self._observed: defaultdict[str, list[float]] = defaultdict(list)
+        self._observed: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._standings = Standings()
         self.seen: set[str] = set()
         self.regret: list[float] = []
+        self.steps: list[int] = []
+        self.stopped = 0
         self.found: dict[str, int] = {}
         self.proposals = self.repeats = self.not_covered = 0
 
@@ -144,8 +170,8 @@ class _Score:
     def is_full(self) -> bool:
         return len(self.regret) >= self._budget
 
-    def answers(self, formulas: Sequence[Formula]) -> Iterator[tuple[Formula, float | None]]:
-        """Each formula with its observed reward, None where it is not covered, up to the one that fills the budget."""
+    def answers(self, formulas: Sequence[Formula], rungs: Sequence[Rung]) -> Iterator[_Answer]:
+        """The formulas that are covered, up to the one that fills the budget."""
         for formula in formulas:
             function = self._arena.identify(formula)
             is_new = function not in self.seen
@@ -154,16 +180,15 @@ class _Score:
             self.repeats += not is_new
             if not self._arena.landscape.is_covered(function):
                 self.not_covered += 1
-                yield formula, None
                 continue
             observed = self._observed[function]
             trains = len(observed) < self._trainings
             if trains:
-                observed.append(self._arena.landscape.observe(function, self._noise(function, len(observed))))
-                self._standings.add(function, observed[-1])
+                observed.append(self._train(function, len(observed), rungs))
+            training = observed[-1] if trains else observed[0]
             if trains or self._every_draw_counts:
-                self._count(function)
-            yield formula, observed[-1] if trains else observed[0]
+                self._count(training)
+            yield _Answer(formula, training, is_new)
             if self.is_full:
                 return
 
@@ -171,10 +196,23 @@ class _Score:
         """The same luck for the same function, replicate and seed, whoever proposes it: searches compare in pairs."""
         return np.random.Generator(np.random.PCG64([self._seed, zlib.crc32(function.encode()), replicate]))
 
-    def _count(self, function: str) -> None:
+    def _train(self, function: str, replicate: int, rungs: Sequence[Rung]) -> Measurement:
+        """One training; it counts in the standings unless it is stopped, as only a function's first may be."""
+        training = self._arena.landscape.observe(function, self._noise(function, replicate))
+        if not replicate:
+            training = training.cut(rungs)
+        if training.outcome is not Outcome.STOPPED:
+            self._standings.add(function, training.reward)
+        return training
+
+    def _count(self, training: Measurement) -> None:
         first = self._standings.first
-        assert first is not None, "what is counted was observed"
+        assert first is not None, "no child is stopped before others were trained to the end"
         self.regret.append(self._arena.best - self._arena.landscape.true_rewards[first.function])
+        self.steps.append((self.steps[-1] if self.steps else 0) + (training.steps or 0))
+        if training.outcome is Outcome.STOPPED:
+            self.stopped += 1
+            return
         for target, members in self._arena.targets.items():
-            if function in members:
+            if training.function in members:
                 self.found.setdefault(target, len(self.regret))

@@ -22,6 +22,7 @@ from actsearch.landscape import Landscape
 from actsearch.space import Space
 from actsearch_controller.arena import Arena, Play
 from actsearch_controller.controllers import CONTROLLERS, build_controller, check_controller, repeats_of
+from actsearch_controller.early_stopping import EarlyStopping
 
 BUDGETS = (100, 300, 1000)
 """Evaluations at which regret and shares are told."""
@@ -69,7 +70,11 @@ class Comparison:
         self.plays, self.budget = tuple(plays), budget
         # A search that ended early keeps its incumbent.
         rows = [play.regret if len(play.regret) else np.array([highest]) for play in plays]
-        self._regrets = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows])  # (seeds, budget)
+        self.regrets = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows])
+        """Regret of each search after 1, 2, … evaluations, ``(seeds, budget)``."""
+        rows_of_steps = [play.steps if len(play.steps) else np.array([0]) for play in plays]
+        self.steps = np.stack([np.pad(row, (0, budget - len(row)), mode="edge") for row in rows_of_steps])
+        """Steps that the children of each search were trained for up to then, ``(seeds, budget)``."""
 
     def needed(self, target: str) -> Needed:
         """Evaluations up to the first member of one of `arena.TARGETS`."""
@@ -90,18 +95,14 @@ class Comparison:
         """Regret after so many evaluations; None beyond the budget."""
         if evaluations > self.budget:
             return None
-        column = self.regrets_after(evaluations)
+        column = self.regrets[:, evaluations - 1]
         q25, middle, q75 = (float(value) for value in np.quantile(column, QUARTILES))
         return Regret(middle, q25, q75, float(column.mean()))
-
-    def regrets_after(self, evaluations: int) -> npt.NDArray[np.float64]:
-        """Regret of every seed after so many evaluations, within the budget, ``(seeds,)``."""
-        return self._regrets[:, evaluations - 1]
 
     @property
     def regret_bands(self) -> npt.NDArray[np.float64]:
         """Lower quartile, median and upper quartile of regret after 1, 2, … evaluations, ``(3, budget)``."""
-        bands: npt.NDArray[np.float64] = np.quantile(self._regrets, QUARTILES, axis=0)
+        bands: npt.NDArray[np.float64] = np.quantile(self.regrets, QUARTILES, axis=0)
         return bands
 
     @property
@@ -179,6 +180,7 @@ def _played(arena: Arena, games: Sequence[RunConfig], processes: int) -> Iterato
 
 
 def _play(arena: Arena, config: RunConfig) -> Play:
+    settings = config.early_stopping
     return arena.play(
         partial(build_controller, config, Space(arena.landscape.description.space)),
         seed=config.seed,
@@ -187,6 +189,7 @@ def _play(arena: Arena, config: RunConfig) -> Play:
         lag=config.lag,
         repeats=repeats_of(config),
         every_draw_counts=CONTROLLERS[config.controller].every_draw_counts,
+        early_stopping=None if settings is None else EarlyStopping(settings, arena.landscape.recorded_steps),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from actsearch.backend import backend_of
 from actsearch.canonical import canonical
-from actsearch.evaluation import Evaluation, Job, child_seed, evaluation_key
+from actsearch.evaluation import Evaluation, Job, Outcome, Rung, child_seed, evaluation_key
 from actsearch.expression import expression_of
 from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
@@ -32,6 +32,7 @@ from actsearch.store import (
     Store,
 )
 from actsearch_controller.controllers import build_controller, repeats_of
+from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
@@ -42,14 +43,18 @@ EXHAUSTED_AFTER = 20
 
 @dataclass(frozen=True)
 class _Batch:
-    """A batch asked for and not yet told: the tokens of its slots, and the key of each slot's evaluation."""
+    """A batch asked for and not yet told."""
 
     number: int
-    slots: tuple[tuple[tuple[str, ...], str], ...]
+    slots: tuple[NewProposal, ...]
 
     @property
     def keys(self) -> list[str]:
-        return [key for _, key in self.slots]
+        return [slot.evaluation for slot in self.slots]
+
+    @property
+    def new_keys(self) -> list[str]:
+        return [slot.evaluation for slot in self.slots if slot.is_new]
 
 
 class Search:
@@ -105,6 +110,7 @@ class Search:
         self._in_flight = deque(_batches(store.proposals(run, since=summary.batches_told)))
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
+        self._early_stopping = self._resumed_early_stopping()
         self._handed_out: set[str] = set()
         self._waits_for_a_batch = False
         self._is_out_of_proposals = False
@@ -186,8 +192,10 @@ class Search:
     def _advance(self, told: _Batch | None) -> None:
         """One step: tell a batch (none at the start), propose what the lag allows, store all of it at once."""
         self._waits_for_a_batch = False
-        slots = [] if told is None else [self._traced(tokens, key) for tokens, key in told.slots]
+        slots = [] if told is None else [self._traced(slot) for slot in told.slots]
         if told is not None:
+            if self._early_stopping is not None:
+                _tell_curves(self._early_stopping, (self._records[key] for key in told.new_keys))
             formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
             self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
         proposed, new = self._propose()
@@ -217,6 +225,7 @@ class Search:
         proposed: dict[int, tuple[NewProposal, ...]] = {}
         new: dict[str, NewEvaluation] = {}
         last_new = self._last_new_batch
+        rungs = () if self._early_stopping is None else self._early_stopping.rungs
         while len(self._in_flight) + len(proposed) < self.config.lag:
             number = self._batches_asked + len(proposed)
             if self._ending(self._asked + len(new), number, last_new) is not None:
@@ -237,7 +246,7 @@ class Search:
                 slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
                 if is_new:
                     known.add(key)
-                    new[key] = self._evaluation(formula, key, identities[formula], replicate)
+                    new[key] = self._evaluation(formula, key, identities[formula], replicate, rungs)
                     last_new = number
                     if self._asked + len(new) == self.config.evaluations:
                         break
@@ -269,7 +278,7 @@ class Search:
     def _accept(self, proposed: dict[int, tuple[NewProposal, ...]], new: int) -> None:
         """Takes over what the store has accepted, and forgets evaluations that no batch in flight waits for."""
         for number, slots in proposed.items():
-            self._in_flight.append(_Batch(number, tuple((slot.tokens, slot.evaluation) for slot in slots)))
+            self._in_flight.append(_Batch(number, slots))
             if any(slot.is_new for slot in slots):
                 self._last_new_batch = number
         self._asked += new
@@ -278,7 +287,20 @@ class Search:
         kept = {key: record for key, record in self._records.items() if key in wanted}
         self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
 
-    def _evaluation(self, formula: Formula, key: str, identity: str, replicate: int) -> NewEvaluation:
+    def _resumed_early_stopping(self) -> EarlyStopping | None:
+        """One that was told the batches told so far; None in a run that trains every child to the end."""
+        settings = self.config.early_stopping
+        if settings is None:
+            return None
+        early_stopping = EarlyStopping.of(settings, self.config.recipe.steps)
+        waiting = {key for batch in self._in_flight for key in batch.new_keys}
+        records = self._store.evaluations(self.run, layers=False)
+        _tell_curves(early_stopping, (record for record in records if record.key not in waiting))
+        return early_stopping
+
+    def _evaluation(
+        self, formula: Formula, key: str, identity: str, replicate: int, rungs: tuple[Rung, ...]
+    ) -> NewEvaluation:
         expression = expression_of(formula)
         return NewEvaluation(
             key=key,
@@ -288,13 +310,14 @@ class Search:
             names=names(expression),
             seed=child_seed(self.config.seed, identity, replicate),
             replicate=replicate,
+            rungs=() if replicate else rungs,
         )
 
-    def _traced(self, tokens: tuple[str, ...], key: str) -> TracedSlot:
-        record = self._records[key]
+    def _traced(self, slot: NewProposal) -> TracedSlot:
+        record = self._records[slot.evaluation]
         assert record.evaluation is not None, "only complete batches are told"
         return TracedSlot(
-            tokens=tokens,
+            tokens=slot.tokens,
             canonical=record.canonical,
             backend=_backend(record),
             seed=record.seed,
@@ -314,6 +337,7 @@ class Search:
             dataset=self.config.dataset,
             max_operations=self.config.max_operations,
             timeout_seconds=self.config.timeout_seconds,
+            rungs=record.rungs,
         )
 
 
@@ -321,6 +345,19 @@ def _backend(record: EvaluationRecord) -> Literal["symbolic", "native"]:
     return backend_of(canonical(expression_of(Formula.from_tokens(record.tokens))))
 
 
+def _tell_curves(early_stopping: EarlyStopping, records: Iterable[EvaluationRecord]) -> None:
+    """Tells the curves of each function's first training, which alone may be stopped: repeats go to the best."""
+    for record in records:
+        if record.replicate:
+            continue
+        done = record.evaluation
+        assert done is not None, "only complete batches are told"
+        is_trained = done.outcome is Outcome.TRAINED
+        early_stopping.tell({p.step: p.val_accuracy for p in done.curve}, done.val_accuracy if is_trained else None)
+
+
 def _batches(proposals: Sequence[ProposalRecord]) -> Iterable[_Batch]:
     for number, slots in groupby(proposals, key=lambda proposal: proposal.batch):
-        yield _Batch(number, tuple((slot.tokens, slot.evaluation) for slot in slots))
+        yield _Batch(
+            number, tuple(NewProposal(tokens=s.tokens, evaluation=s.evaluation, is_new=s.is_new) for s in slots)
+        )

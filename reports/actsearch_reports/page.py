@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from actsearch.config import RunConfig
+from actsearch.evaluation import Outcome
 from actsearch.health import health
 from actsearch.leaderboard import leaderboard
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
@@ -123,6 +124,7 @@ def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content
         "sightings": sightings,
         "trained": len(leaderboard(records)),
         "repeated": any(row.trainings > 1 for row in top),
+        "stopped": sum(done.outcome is Outcome.STOPPED for _, done in tables.finished(records)),
         "drawn": None,
         "drawn_count": DRAWN_COUNT,
     }

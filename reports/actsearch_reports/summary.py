@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from actsearch.config import RunConfig
+from actsearch.evaluation import Evaluation, Outcome
 from actsearch.finals import Estimate
-from actsearch.store import EvaluationRecord, RunRecord
+from actsearch.store import EvaluationRecord, RunRecord, share_of_steps_saved
 from actsearch_reports.tables import finished
 
 
@@ -45,6 +46,7 @@ def facts(run: RunRecord, records: Sequence[EvaluationRecord]) -> list[Fact]:
             "Evaluations", f"{len(evaluations)} finished" + (f", {waiting} asked and not finished" if waiting else "")
         ),
         Fact("Outcomes", counts or "none yet"),
+        Fact("Early stopping", _early_stopping(config, evaluations)),
         Fact("Wall time", f"{duration(run.seconds)}, {plural(len(workers), 'worker')}"),
         Fact("Controller", f"{config.controller}, batches of {config.batch}, lag {config.lag}"),
         Fact("Child", f"{config.child.name}, {_GAIN[config.child.gain]}, {config.recipe.steps} steps"),
@@ -53,6 +55,17 @@ def facts(run: RunRecord, records: Sequence[EvaluationRecord]) -> list[Fact]:
         Fact("Trace", run.trace or "none yet"),
         Fact("Environment", _environment(environments)),
     ]
+
+
+def _early_stopping(config: RunConfig, evaluations: Sequence[Evaluation]) -> str:
+    if config.early_stopping is None:
+        return "none: every child was trained to the end"
+    outcomes, steps = Counter(evaluation.outcome for evaluation in evaluations), Counter[Outcome]()
+    for evaluation in evaluations:
+        steps[evaluation.outcome] += evaluation.steps
+    stopped = plural(outcomes[Outcome.STOPPED], "child", "children")
+    share = percent(share_of_steps_saved(outcomes, steps, config.recipe.steps), 0)
+    return f"{stopped} stopped and not ranked, which saved {share} of the steps"
 
 
 _GAIN = {"unit": "unit gain", "as_is": "functions as they are"}

@@ -172,7 +172,8 @@ def reward_rows(records: Sequence[EvaluationRecord]) -> list[RewardRow]:
     """The finished evaluations in the order asked, each with the accuracy of what then stood first."""
     rows, standings = [], Standings()
     for record, evaluation in finished(records):
-        standings.add(record.canonical, evaluation.reward)
+        if evaluation.outcome is not Outcome.STOPPED:
+            standings.add(record.canonical, evaluation.reward)
         best = standings.first.mean if standings.first and standings.first.mean > FLOOR_REWARD else None
         rows.append(RewardRow(record.number, evaluation.outcome, evaluation.reward, best))
     return rows

@@ -5,7 +5,9 @@ import gzip
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev, variance
 
@@ -14,7 +16,7 @@ import pytest
 
 from actsearch.config import RunConfig, SpaceSettings
 from actsearch.errors import LandscapeError, UnknownNameError
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import fingerprint
@@ -42,14 +44,15 @@ def test_a_reward_is_the_mean_over_replicates_and_missing_where_not_covered() ->
 def test_observed_rewards_are_stored_replicates_or_move_by_the_measured_noise() -> None:
     landscape, rng = tiny(noise_sd=0.02), np.random.default_rng(0)
     repeated = [landscape.observe("swish", rng) for _ in range(300)]
-    assert set(repeated) == {0.7, 0.9, 0.92}
-    assert min(repeated.count(value) for value in set(repeated)) > 70
-    single = [landscape.observe("silu", rng) for _ in range(2_000)]
+    counts = Counter((training.replicate, training.reward) for training in repeated)
+    assert set(counts) == {(0, 0.7), (1, 0.9), (2, 0.92)}
+    assert min(counts.values()) > 70
+    single = [landscape.observe("silu", rng).reward for _ in range(2_000)]
     assert fmean(single) == pytest.approx(0.8, abs=4 * 0.02 / 2_000**0.5)
     assert stdev(single) == pytest.approx(0.02, rel=0.1)
-    assert landscape.observe("max", rng) == 0.0
-    assert tiny().observe("silu", rng) == 0.8
-    loud = [tiny(noise_sd=3.0).observe("silu", rng) for _ in range(50)]
+    assert landscape.observe("max", rng).reward == 0.0
+    assert tiny().observe("silu", rng).reward == 0.8
+    loud = [tiny(noise_sd=3.0).observe("silu", rng).reward for _ in range(50)]
     assert min(loud) == 0.0
     assert max(loud) == 1.0
 
@@ -253,6 +256,28 @@ def test_a_run_finished_or_not_becomes_a_landscape(tmp_path: Path, evaluations: 
     assert load(tmp_path / "out").true_rewards == landscape.true_rewards
 
 
+def test_the_forecast_of_a_stopped_child_is_no_measurement(tmp_path: Path) -> None:
+    from actsearch_controller.search import Search
+
+    with Store.open(tmp_path / "s.sqlite") as store:
+        config = RunConfig(controller="random_new", evaluations=2, batch=2, space=NARROW)
+        store.create_run("part", config, command="", versions={})
+        search = Search(store, "part")
+        for job, outcome, accuracy in zip(search.ask(), (Outcome.STOPPED, Outcome.TRAINED), (0.5, 0.4), strict=True):
+            search.tell(
+                [
+                    Evaluation(
+                        run="part",
+                        evaluation=job.evaluation,
+                        outcome=outcome,
+                        val_accuracy=accuracy,
+                        predicted_accuracy=0.9 if outcome is Outcome.STOPPED else None,
+                    )
+                ]
+            )
+        assert list(from_store(store, "part").true_rewards.values()) == [0.4]
+
+
 def test_a_run_without_results_or_with_too_large_a_space_is_refused(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s.sqlite") as store:
         store.create_run("empty", RunConfig(), command="", versions={})
@@ -281,3 +306,22 @@ def test_the_description_is_json_that_a_person_can_read(tmp_path: Path) -> None:
     assert document["format"] == 1
     assert document["licence"] == "CC0-1.0"
     assert document["protocol"]["grouping"] == "by hand"
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def test_a_training_is_cut_at_the_first_rung_that_it_is_below() -> None:
+    whole = replace(measurement("silu", 0.8), curve={50: 0.4, 75: 0.5, 100: 0.6, 150: 0.8})
+    forecast = ((0.2, 0.3), (0.6, 0.7))
+    missing, passed, missed = (
+        Rung(step=s, stop_below=b, forecast=forecast) for s, b in ((40, 0.9), (50, 0.4), (75, 0.6))
+    )
+    cut = whole.cut([missing, passed, missed, Rung(step=100, stop_below=0.9, forecast=forecast)])
+    assert (cut.outcome, cut.steps, cut.val_accuracy, cut.curve) == (Outcome.STOPPED, 75, 0.5, {50: 0.4, 75: 0.5})
+    assert cut.reward == pytest.approx(0.6)
+    assert whole.cut([missing, passed, Rung(step=75)]) is whole
+
+
+def test_the_recorded_steps_are_those_before_the_last() -> None:
+    assert tiny().recorded_steps == (50,)

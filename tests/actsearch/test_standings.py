@@ -60,8 +60,9 @@ def test_without_repeats_the_highest_reward_leads_and_a_lucky_training_does_not_
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.25, 0.5, 0.75])), min_size=1, max_size=12))
-def test_the_store_and_the_leaderboard_agree_with_the_standings(told: list[tuple[str, float]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.25, 0.5, 0.75, None])), max_size=12))
+def test_the_store_and_the_leaderboard_agree_with_the_standings(told: list[tuple[str, float | None]]) -> None:
+    """None: a training that was stopped, at an accuracy and with a forecast above all others, and counts for nothing."""
     names = {"a": "x", "b": "sin(x)", "c": "cos(x)"}
     with Store.open(Path(":memory:")) as store:
         store.create_run("r", RunConfig(), command="", versions={})
@@ -79,16 +80,25 @@ def test_the_store_and_the_leaderboard_agree_with_the_standings(told: list[tuple
                 "r",
                 Advance(told=None, proposed={number: (proposal,)}, new=(new,), controller=b"", trace="", seconds=0.0),
             )
+            if reward is None:
+                forecast = {"val_accuracy": 0.8, "predicted_accuracy": 0.9}
+                store.record(Evaluation(run="r", evaluation=key, outcome=Outcome.STOPPED, **forecast))
+                continue
             outcome = Outcome.TRAINED if reward else Outcome.DIVERGED
             store.record(Evaluation(run="r", evaluation=key, outcome=outcome, val_accuracy=reward or None))
             standings.add(names[letter], reward)
         best, first = store.best("r"), standings.first
-        assert first is not None
-        if first.mean == 0:
+        if first is None or first.mean == 0:
             assert best is None
         else:
             assert best is not None
             assert (best.reward, best.trainings) == (first.mean, len(first.rewards))
+            counted = [
+                k
+                for k, (letter, reward) in enumerate(told, start=1)
+                if reward is not None and names[letter] == best.canonical
+            ]
+            assert best.number == counted[0]
         entries = leaderboard(store.evaluations("r"))
         trained = {names[letter] for letter, reward in told if reward}
         assert [(e.record.canonical, e.reward) for e in entries] == [

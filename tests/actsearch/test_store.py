@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from actsearch.config import ChildSettings, PPOSettings, Recipe, RunConfig, SpaceSettings
 from actsearch.errors import RunError
-from actsearch.evaluation import CurvePoint, Evaluation, LayerRecord, Outcome
+from actsearch.evaluation import CurvePoint, Evaluation, LayerRecord, Outcome, Rung
 from actsearch.store import Advance, BatchRecord, NewEvaluation, NewProposal, RunState, Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -291,6 +291,7 @@ def test_every_kept_schema_opens(tmp_path: Path) -> None:
     """A database as each released schema made it, with a run in it."""
     schemas = sorted(SCHEMAS.glob("*.sql"))
     assert schemas, "the dumps of released schemas are missing"
+    rung = Rung(step=75, stop_below=0.5, forecast=((0.25, 0.375), (0.5, 0.75)))
     for schema in schemas:
         path = tmp_path / f"{schema.stem}.sqlite"
         old = sqlite3.connect(path)
@@ -305,6 +306,7 @@ def test_every_kept_schema_opens(tmp_path: Path) -> None:
             assert first.evaluation.val_accuracy == 0.75
             assert first.evaluation.layers[0].betas == {"beta": (0.5, -1.0)}
             assert second.evaluation is None
+            assert second.rungs == (() if schema.stem < "0003" else (Rung(step=15), rung))
             assert [p.reward for p in store.proposals("kept")] == [0.75, None]
             assert store.controller("kept") == b"\x01\x02"
             finals = store.finals.get("kept")
@@ -341,7 +343,7 @@ def test_a_store_of_a_newer_actsearch_is_refused_untouched(tmp_path: Path) -> No
     newer = sqlite3.connect(tmp_path / "s.sqlite")
     newer.execute("UPDATE alembic_version SET version_num = '9999'")
     newer.commit()
-    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0002"):
+    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0003"):
         Store.open(tmp_path / "s.sqlite")
     assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     newer.close()

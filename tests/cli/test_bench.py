@@ -2,13 +2,14 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actsearch.landscape import load, save
+from actsearch.landscape import Landscape, load, save
 from actsearch_cli.main import run
-from tests.actsearch.tiny_landscape import tiny
+from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, tiny
 
 FAST = ["bench", "--processes", "1", "--seeds", "3"]
 
@@ -20,6 +21,8 @@ BAD_INPUT = [
     (["--batch", "0"], "batch = '0'"),
     (["--lag", "0"], "lag = '0'"),
     (["--seeds", "0"], "Invalid value for '--seeds'"),
+    (["--keep", "0.3"], "--keep goes with --early-stopping"),
+    (["--early-stopping", "--keep", "1"], "early_stopping.keep = '1.0': input should be less than 1"),
     (["--figure", "curves.gif"], "--figure curves.gif: a picture ends in .png, .svg or .pdf"),
     (["--output", "nowhere/curves.csv"], "--output nowhere/curves.csv: there is no folder nowhere"),
 ]
@@ -77,3 +80,24 @@ def test_the_table_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_the_packaged_landscape_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*FAST, "--controllers", "random", "--evaluations", "3"]) == 0
     assert str(load("prototype")).splitlines()[0] in capsys.readouterr().out
+
+
+def test_early_stopping_is_told_beside_the_searches_without(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--controllers", "random_new", "--evaluations", "90", "--early-stopping"]
+    assert run([*FAST, *arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    saved = found["early_stopping"]["random_new"]
+    assert 0 < saved["steps_stopping"] < saved["steps"] <= 150 * 90
+    assert 0.2 < saved["stopped"] < 0.8
+    assert found["controllers"]["random_new"]["evaluations"] == 90
+    assert run([*FAST, *arguments, "--keep", "0.6"]) == 0
+    out = capsys.readouterr().out
+    assert "with early stopping\nrandom_new: " in out
+    assert "times fewer at equal regret" in out
+
+
+def test_a_landscape_without_curves_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = [replace(m, curve={}) for m in MEASUREMENTS]
+    save(Landscape(tiny().description, FUNCTIONS, bare), tmp_path / "bare")
+    assert run([*FAST, "--landscape", "bare", "--early-stopping"]) == 2
+    assert "--early-stopping: landscape 'tiny' has no learning curves" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.config import RunConfig
+from actsearch.config import EarlyStoppingSettings, RunConfig
 from actsearch.errors import ConfigError, UnknownNameError
 from actsearch_cli.main import app, run
 from actsearch_cli.settings import resolve
@@ -127,6 +127,15 @@ def test_settings_flags_over_file_over_preset_over_the_childs_recipe(tmp_path: P
     assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, 0)
     assert resolve(file, None, {}).batch == RunConfig().batch == 10
     assert resolve(None, None, {}).recipe.steps == 150
+
+
+def test_the_flag_turns_early_stopping_on_and_leaves_the_files_settings(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[early_stopping]\nkeep = 0.5\n")
+    assert resolve(file, None, {}).early_stopping == EarlyStoppingSettings(keep=0.5)
+    assert resolve(file, None, {"early_stopping": {}}).early_stopping == EarlyStoppingSettings(keep=0.5)
+    assert resolve(None, None, {"early_stopping": {}}).early_stopping == EarlyStoppingSettings()
+    assert resolve(None, None, {"early_stopping": None}).early_stopping is None
 
 
 def test_a_resolved_config_is_read_back_the_same(tmp_path: Path) -> None:
@@ -258,3 +267,5 @@ def test_export_reads_a_run_as_json_and_csv(capsys: pytest.CaptureFixture[str], 
     assert "there is a run named 'empty'" in capsys.readouterr().err
     assert run(["search", "--resume", "empty", "--seed", "3"]) == 2
     assert "--seed does not go with --resume" in capsys.readouterr().err
+    assert run(["search", "--resume", "empty", "--early-stopping"]) == 2
+    assert "--early-stopping does not go with --resume" in capsys.readouterr().err

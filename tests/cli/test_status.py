@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.store import Advance, BatchRecord
+from actsearch.config import EarlyStoppingSettings, RunConfig
+from actsearch.evaluation import Evaluation, Outcome
+from actsearch.runs import create_run
+from actsearch.store import Advance, BatchRecord, NewEvaluation
 from actsearch_cli.main import run as actsearch
 from tests.actsearch.stored_run import stored_run
 
@@ -53,3 +56,25 @@ def test_a_run_that_was_told_nothing_has_no_health(tmp_path: Path, capsys: pytes
     told_run(tmp_path, None)
     assert actsearch(["status", "first", "--runs-dir", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["controller"] is None
+
+
+def test_it_says_what_early_stopping_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told_run(tmp_path, None)
+    assert actsearch(["status", "first", "--runs-dir", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["early_stopping"] is None
+
+    folder = create_run(tmp_path, "stopping", RunConfig(early_stopping=EarlyStoppingSettings()))
+    new = [
+        NewEvaluation(key=f"{k:016x}", tokens=("a", "b", "c"), formula="f", canonical="c", names=(), seed=k)
+        for k in range(4)
+    ]
+    asked = Advance(told=None, proposed={}, new=tuple(new), controller=b"", trace="", seconds=1.0)
+    with folder.open() as (store, run):
+        store.advance(run, asked)
+        for key, outcome, steps in [(0, "trained", 150), (1, "stopped", 15), (2, "stopped", 75), (3, "nonfinite", 0)]:
+            store.record(Evaluation(run=run, evaluation=f"{key:016x}", outcome=Outcome(outcome), steps=steps))
+    assert actsearch(["status", "stopping", "--runs-dir", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["early_stopping"]
+    assert found == {"stopped": 2, "steps_saved": pytest.approx((135 + 75) / (150 + 150 + 150))}
+    assert actsearch(["status", "stopping", "--runs-dir", str(tmp_path)]) == 0
+    assert "stopped early 2, which saved 47% of the steps" in capsys.readouterr().out

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from actsearch.config import RunConfig, SpaceSettings
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.config import EarlyStoppingSettings, RunConfig, SpaceSettings
+from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome
 from actsearch.formula import Formula
-from actsearch.landscape import Landscape, LandscapeFunction, load
+from actsearch.landscape import Landscape, LandscapeFunction, Measurement, load
 from actsearch.landscape.measured import list_functions
 from actsearch.space import Space
 from actsearch.store import Store
@@ -24,9 +24,11 @@ from actsearch_controller.baselines.random import RandomController
 from actsearch_controller.baselines.random_new import RandomNewController
 from actsearch_controller.comparison import Comparison, compare
 from actsearch_controller.controllers import CONTROLLERS, build_controller, repeats_of
+from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Proposer
-from tests.actsearch.tiny_landscape import measurement, tiny
+from actsearch_controller.savings import savings
+from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, measurement, tiny
 
 Tokens = tuple[str, ...]
 TINY = [formula.tokens for formula in Space(tiny().description.space).enumerate()]
@@ -176,19 +178,47 @@ class Recorder:
         return self._proposer.tell(formulas, rewards)
 
 
+def trained(job: Job, training: Measurement) -> Evaluation:
+    """What a worker would send back of a training that a landscape holds."""
+    cut = training.cut(job.rungs)
+    return Evaluation(
+        run=job.run,
+        evaluation=job.evaluation,
+        outcome=cut.outcome,
+        val_accuracy=cut.val_accuracy,
+        predicted_accuracy=cut.reward if cut.outcome is Outcome.STOPPED else None,
+        curve=tuple(CurvePoint(step=s, val_accuracy=accuracy, val_loss=1.0) for s, accuracy in cut.curve.items()),
+    )
+
+
+@pytest.mark.parametrize("stopping", [None, EarlyStoppingSettings(keep=0.5, calibration=2)], ids=["whole", "stopping"])
 @pytest.mark.parametrize("name", ["ppo", "local", "evolution", "random_new"])
-def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(name: str, tmp_path: Path) -> None:
+def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(
+    name: str, stopping: EarlyStoppingSettings | None, tmp_path: Path
+) -> None:
     """The same batches asked and told in the same order, up to what the pipeline still tells after the last proposal."""
     space_settings = SpaceSettings(unary=("identity", "negative", "abs", "sin"), binary=("add", "max", "gate"))
     space = Space(space_settings)
-    config = RunConfig(controller=name, evaluations=24, batch=4, lag=2, space=space_settings)
+    config = RunConfig(controller=name, evaluations=24, batch=4, lag=2, space=space_settings, early_stopping=stopping)
     functions = list_functions(space.enumerate())
     description = tiny().description.model_copy(update={"space": space_settings})
     rewards = {f.id: (k * 37 % 100) / 100 for k, f in enumerate(functions)}
-    landscape = Landscape(description, functions, [measurement(id_, reward) for id_, reward in rewards.items()])
+    measured = {
+        id_: replace(measurement(id_, reward), curve={15: reward * (k % 7) / 7, 38: reward * (k % 5) / 5, 75: reward})
+        for k, (id_, reward) in enumerate(rewards.items())
+    }
+    landscape = Landscape(description, functions, list(measured.values()))
     in_arena = Recorder(build_controller(config, space))
-    trainings = repeats_of(config)
-    Arena(landscape).play(lambda _: in_arena, seed=0, evaluations=24, batch=4, lag=2, repeats=trainings)
+    found = Arena(landscape).play(
+        lambda _: in_arena,
+        seed=0,
+        evaluations=24,
+        batch=4,
+        lag=2,
+        repeats=repeats_of(config),
+        early_stopping=None if stopping is None else EarlyStopping(stopping, landscape.recorded_steps),
+    )
+    assert (found.stopped > 0) == (stopping is not None)
 
     in_pipeline = Recorder(build_controller(config, space))
     with Store.open(tmp_path / "s.sqlite") as store:
@@ -196,10 +226,9 @@ def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(name: st
         search = Search(store, "real", in_pipeline)
         while not search.is_done:
             for job in reversed(search.ask()):
-                reward = landscape.reward(job.tokens)
-                search.tell(
-                    [Evaluation(run="real", evaluation=job.evaluation, outcome=Outcome.TRAINED, val_accuracy=reward)]
-                )
+                function = landscape.function_of(job.tokens)
+                assert function is not None
+                search.tell([trained(job, measured[function.id])])
     assert len(in_arena.log) > 8
     assert in_pipeline.log[: len(in_arena.log)] == in_arena.log
     assert {what for what, *_ in in_pipeline.log[len(in_arena.log) :]} == {"tell"}
@@ -274,7 +303,8 @@ def test_search_without_repeats_is_hypergeometric(controller: type) -> None:
 
 
 def played(found: dict[str, int], regret: Sequence[float], **changes: object) -> Play:
-    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5)
+    steps = 150 * np.arange(1, len(regret) + 1)
+    play = Play(np.array(regret), found, 10, 2, 1, None, False, 0.5, steps, 0)
     return replace(play, **changes)  # type: ignore[arg-type]
 
 
@@ -321,3 +351,81 @@ def test_every_controller_plays_a_landscape_that_does_not_cover_all(name: str) -
     assert len(comparison.plays[0].regret) == 30
     assert comparison.not_covered > 0.3
     assert comparison.plays[0].regret[-1] >= 0
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+SILU, IDENTITY, PRELU, SWISH, DIVERGES = (
+    tiny().functions[name].spellings[0] for name in ("silu", "identity", "prelu", "swish", "max")
+)
+
+
+def curved() -> Landscape:
+    """The tiny landscape, each function trained once, with accuracies at step 50 that do not tell which is best."""
+    curves = {"silu": 0.3, "identity": 0.5, "prelu": 0.4, "swish": 0.45}
+    measured = [
+        replace(m, curve={50: curves[m.function], 150: m.reward}) if m.function in curves else m for m in MEASUREMENTS
+    ]
+    return Landscape(tiny().description, FUNCTIONS, [m for m in measured if m.replicate == 0])
+
+
+def learned() -> EarlyStopping:
+    """Its threshold is 0.45, whatever a few more say; below, the forecast falls to 0.6 at 0.2."""
+    stopping = EarlyStopping(EarlyStoppingSettings(keep=0.5, calibration=2), [50])
+    for curve, accuracy in [({50: 0.2}, 0.6), *[({50: 0.45}, 0.85)] * 100]:
+        stopping.tell(curve, accuracy)
+    return stopping
+
+
+def told(scripted: Scripted) -> list[list[float]]:
+    return [rewards for event, _, rewards in scripted.log if event == "tell"]
+
+
+def test_a_stopped_child_is_told_as_forecast_and_never_the_incumbent() -> None:
+    scripted, stopping = Scripted([[IDENTITY, SILU, PRELU], [SILU, SWISH, DIVERGES]]), learned()
+    found = Arena(curved()).play(lambda _: scripted, seed=0, evaluations=10, batch=3, lag=1, early_stopping=stopping)
+    # In order: 0.5 trained; 0.8 stopped; 0.75 stopped; 0.7 trained, for it is not below the threshold; diverged.
+    assert found.regret == pytest.approx([0.3, 0.3, 0.3, 0.1, 0.1])
+    assert found.steps.tolist() == [150, 200, 250, 400, 407]
+    assert found.stopped == 2
+    assert found.found == {"swish": 4, "strict_swish": 4}  # SiLU, the best, was stopped
+    assert told(scripted) == [pytest.approx([0.5, 0.7, 0.8]), pytest.approx([0.7, 0.7, 0.0])]
+
+    by_hand = learned()
+    for curve, accuracy in [({50: 0.5}, 0.5), ({50: 0.3}, None), ({50: 0.4}, None), ({50: 0.45}, 0.7)]:
+        by_hand.tell(curve, accuracy)
+    assert stopping.rungs == by_hand.rungs, "each new evaluation is told once, repeats are not"
+
+
+def test_a_function_that_was_stopped_and_is_trained_again_stands_by_its_whole_trainings() -> None:
+    scripted, stopping = Scripted([[IDENTITY, SILU], [SILU, PRELU], [SILU]]), learned()
+    found = Arena(curved()).play(
+        lambda _: scripted, seed=0, evaluations=10, batch=2, lag=1, repeats=2, early_stopping=stopping
+    )
+    # In order: 0.5 trained; 0.8 stopped; 0.8 again, which is never stopped and leads; 0.75 stopped; then free.
+    assert found.regret == pytest.approx([0.3, 0.3, 0.0, 0.0])
+    assert found.steps.tolist() == [150, 200, 350, 400]
+    assert found.stopped == 2
+    assert found.found == {"swish": 3, "top_1_percent": 3}
+    assert told(scripted) == [pytest.approx(rewards, abs=0.01) for rewards in ([0.5, 0.7], [0.8, 0.8], [0.7])]
+
+    first_trainings = learned()
+    for curve, accuracy in [({50: 0.5}, 0.5), ({50: 0.3}, None), ({50: 0.4}, None)]:
+        first_trainings.tell(curve, accuracy)
+    assert stopping.rungs == first_trainings.rungs
+
+
+def test_savings_at_equal_regret_by_hand() -> None:
+    whole = [played({}, [0.4, 0.2, 0.2]), played({}, [0.4, 0.4, 0.2])]
+    stopping = [
+        replace(play, steps=np.array([150, 160, 170]), stopped=2)
+        for play in (played({}, [0.4, 0.2, 0.1]), played({}, [0.4, 0.2, 0.2]))
+    ]
+    found = savings(Comparison(whole, 3, 1.0), Comparison(stopping, 3, 1.0))
+    assert (found.steps, found.steps_stopping) == (450, 170)
+    assert found.stopped == pytest.approx(2 / 3)
+    assert found.regret_difference == pytest.approx(-0.05)
+    assert found.standard_error == pytest.approx(np.std([-0.1, 0.0], ddof=1) / 2**0.5)
+    # Both reach a mean of 0.2: without early stopping at the third evaluation, with it at the second.
+    assert found.fewer_steps == pytest.approx(450 / 160)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actsearch.config import PPOSettings, RunConfig, SpaceSettings
+from actsearch.config import EarlyStoppingSettings, PPOSettings, RunConfig, SpaceSettings
 from actsearch.errors import RunError, RunPausedError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
@@ -25,6 +25,7 @@ from tests.controller.synthetic import ONE_UNIT, ShuffledEvaluator, answer
 
 PPO = RunConfig(seed=5, evaluations=23, batch=4, lag=2, ppo=PPOSettings(hidden=16, learning_rate=0.01))
 RANDOM = PPO.model_copy(update={"controller": "random"})
+STOPPING = PPO.model_copy(update={"early_stopping": EarlyStoppingSettings(keep=0.5, calibration=2)})
 NARROW = RANDOM.model_copy(update={"space": SpaceSettings(unary=("identity", "abs", "square"), binary=("add",))})
 
 
@@ -97,10 +98,10 @@ def run_through(path: Path, config: RunConfig, evaluator: ShuffledEvaluator) -> 
 # --- same seed, same search ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["ppo", "random"])
+@pytest.fixture(scope="module", params=[PPO, RANDOM, STOPPING], ids=["ppo", "random", "early stopping"])
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, str]:
     """A configuration, and the trace it leaves with one worker and no trouble."""
-    config = PPO.model_copy(update={"controller": request.param})
+    config: RunConfig = request.param
     record, _ = run_through(tmp_path_factory.mktemp("run") / "s.sqlite", config, ShuffledEvaluator(0, workers=1))
     assert record.state is RunState.DONE
     return config, record.trace

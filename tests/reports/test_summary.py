@@ -1,9 +1,11 @@
 """The head of the page and the settings, as words."""
 
+from dataclasses import replace
+
 import pytest
 
-from actsearch.config import ChildSettings, RunConfig, SpaceSettings
-from actsearch.evaluation import Evaluation
+from actsearch.config import ChildSettings, EarlyStoppingSettings, RunConfig, SpaceSettings
+from actsearch.evaluation import Evaluation, Outcome
 from actsearch.store import RunState
 from actsearch_reports import summary
 from tests.reports.conftest import SEARCH, StoreRun
@@ -20,6 +22,19 @@ def test_facts(store_run: StoreRun) -> None:
     assert facts["Trace"] == "ab" * 32
     assert facts["Environment"] == "torch 2.14.1 cpu"
     assert facts["Seed"] == "7"
+
+
+def test_what_early_stopping_did(store_run: StoreRun) -> None:
+    config = RunConfig(early_stopping=EarlyStoppingSettings())
+    search = [SEARCH[0], (SEARCH[2][0], (Outcome.STOPPED, 0.3, "accuracy 0.3000 below 0.4000 at step 15"))]
+    store = store_run(search, config=config)
+    first, second = store.evaluations("first")
+    assert second.evaluation is not None
+    cut = replace(second, evaluation=second.evaluation.model_copy(update={"steps": 15}))
+    facts = {f.label: f.value for f in summary.facts(store.run("first"), [first, cut])}
+    assert facts["Early stopping"] == "1 child stopped and not ranked, which saved 45 % of the steps"
+    whole = {f.label: f.value for f in summary.facts(store_run(SEARCH[:1], name="whole").run("whole"), [first])}
+    assert whole["Early stopping"] == "none: every child was trained to the end"
 
 
 def test_several_environments_are_said_to_be_beyond_comparison(store_run: StoreRun) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from actsearch.activation import act_layer, activations, materialize
 from actsearch.config import ChildSettings
 from actsearch.errors import CallerError, UnknownNameError
-from actsearch.evaluation import MAX_BYTES, Evaluation, Job, Outcome
+from actsearch.evaluation import MAX_BYTES, Evaluation, Job, Outcome, Rung
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import unit_gain
@@ -354,3 +354,30 @@ def test_a_child_without_norm_tells_swish_from_relu() -> None:
         for tokens in (RELU, SWISH)
     }
     assert mean(accuracy[SWISH]) - mean(accuracy[RELU]) >= 0.008, accuracy
+
+
+# --- early stopping --------------------------------------------------------------------------------------------------
+
+
+def _rung(step: int, stop_below: float = 0.0) -> Rung:
+    return Rung(step=step, stop_below=stop_below, forecast=((0.0, 0.2), (1.0, 0.6)))
+
+
+def test_a_child_below_a_rung_stops_there_with_what_it_would_have_had_anyway() -> None:
+    job = _job(steps=20, curve_points=2)
+    whole = _train(job.model_copy(update={"rungs": (_rung(4), _rung(7))}))
+    assert whole.outcome is Outcome.TRAINED
+    assert [point.step for point in whole.curve] == [4, 7, 10, 20]
+    assert whole.curve[2:] == _train(job).curve, "measuring more often trains another child"
+
+    accuracy = whole.curve[1].val_accuracy
+    cut = _train(job.model_copy(update={"rungs": (_rung(4), _rung(7, accuracy + 0.05))}))
+    assert cut.outcome is Outcome.STOPPED
+    assert cut.reason == f"accuracy {accuracy:.4f} below {accuracy + 0.05:.4f} at step 7"
+    assert (cut.steps, cut.curve) == (7, whole.curve[:2])
+    assert (cut.val_accuracy, cut.val_loss) == (accuracy, whole.curve[1].val_loss)
+    assert cut.layers == ()
+    assert cut.reward == cut.predicted_accuracy == pytest.approx(0.2 + 0.4 * accuracy, abs=1e-6)
+
+    at_it = _train(job.model_copy(update={"rungs": (_rung(7, accuracy),)}))
+    assert at_it.outcome is Outcome.TRAINED

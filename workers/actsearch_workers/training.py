@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from actsearch.activation import act_layer, materialize
 from actsearch.config import Recipe
-from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome
+from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome, Rung
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import unit_gain
@@ -44,8 +44,8 @@ def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bo
     The test images are not touched unless the job says so, as the last stage of finals does; then the trained child is
     measured on all of them, once.
 
-    Accuracy and loss along the way (`recipe.curve_points`) come from 2,000 validation images, after the last step
-    from all of them. Torch's global generators are left as they were.
+    Accuracy and loss along the way (`recipe.curve_points`, rungs) come from 2,000 validation images, after the last
+    step from all of them. Torch's global generators are left as they were.
 
     Args:
         job: what to train; it decides the outcome alone.
@@ -108,7 +108,7 @@ class _Training:
     def run(self, blank: Evaluation) -> Evaluation:
         """Trains to the end or to the first number that is not finite; `blank` becomes the evaluation."""
         torch.manual_seed(_stream(self.job.seed, "training"))  # stochastic depth draws from the global generator
-        failure = self._train()
+        ending = self._train()
         measured = blank.model_copy(
             update={
                 "steps": len(self.step_seconds),
@@ -117,25 +117,25 @@ class _Training:
                 "parameters": sum(p.numel() for p in self.model.parameters()),
             }
         )
-        if failure:
-            return measured.model_copy(update={"outcome": failure[0], "reason": failure[1]})
+        if isinstance(ending, tuple):
+            return measured.model_copy(update={"outcome": ending[0], "reason": ending[1]})
         last = self.curve[-1]
+        measured = measured.model_copy(update={"val_accuracy": last.val_accuracy, "val_loss": last.val_loss})
+        if isinstance(ending, Rung):
+            return _stopped(measured, ending, last.val_accuracy)
+        if self.job.measures_test:
+            measured = measured.model_copy(update={"test_accuracy": self._test_accuracy()})
         layers = layer_records(self.model, evenly_spaced(self.validation[0], HISTOGRAM_IMAGES), self.standardise)
-        measured = measured.model_copy(
-            update={
-                "val_accuracy": last.val_accuracy,
-                "val_loss": last.val_loss,
-                "test_accuracy": self._test_accuracy() if self.job.measures_test else None,
-            }
-        )
         return with_layers(measured, layers)
 
     def _test_accuracy(self) -> float:
         images, labels = on_device(self.dataset.test, self.device)
         return round(accuracy_and_loss(self.model, images, labels, self.standardise)[0], 6)
 
-    def _train(self) -> tuple[Outcome, str] | None:
-        measure_at = _curve_steps(self.recipe)
+    def _train(self) -> tuple[Outcome, str] | Rung | None:
+        """All steps (None), or those up to a failure, with its reason, or to the rung that stopped the child."""
+        rungs = {rung.step: rung for rung in self.job.rungs}
+        measure_at = _curve_steps(self.recipe) | rungs.keys()
         rows = batch_rows(len(self.labels), self.recipe.batch_size, self.generator)
         self.model.train()
         for step in range(self.recipe.steps):
@@ -148,6 +148,9 @@ class _Training:
             self.step_seconds.append(time.perf_counter() - began)
             if step + 1 in measure_at and not self._measure(step + 1):
                 return Outcome.DIVERGED, f"the validation loss is not finite after step {step + 1}"
+            rung = rungs.get(step + 1)
+            if rung is not None and self.curve[-1].val_accuracy < rung.stop_below:
+                return rung
         if not all(bool(torch.isfinite(p).all()) for p in self.model.parameters()):
             return Outcome.DIVERGED, f"a weight is not finite after step {self.recipe.steps}"
         return None
@@ -180,6 +183,17 @@ class _Training:
             return False
         self.curve.append(CurvePoint(step=steps, val_accuracy=round(accuracy, 6), val_loss=round(loss, 6)))
         return True
+
+
+def _stopped(measured: Evaluation, rung: Rung, val_accuracy: float) -> Evaluation:
+    """The evaluation of a child that ended at a rung; what its layers received halfway says little and is left out."""
+    return measured.model_copy(
+        update={
+            "outcome": Outcome.STOPPED,
+            "reason": f"accuracy {val_accuracy:.4f} below {rung.stop_below:.4f} at step {rung.step}",
+            "predicted_accuracy": round(rung.predict(val_accuracy), 6),
+        }
+    )
 
 
 def _curve_steps(recipe: Recipe) -> frozenset[int]:

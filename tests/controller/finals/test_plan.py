@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from actsearch.config import FinalsSettings, Recipe, RunConfig
+from actsearch.config import EarlyStoppingSettings, FinalsSettings, Recipe, RunConfig
 from actsearch.errors import RunError
 from actsearch.evaluation import Evaluation, Outcome
 from actsearch.finals import FinalsPlan
 from actsearch.store import Store
 from actsearch_controller.finals.plan import make_plan
+from actsearch_controller.finals.trainings import panel, screening
 from tests.controller.finals.conftest import (
     CONFIG,
     COS,
@@ -97,6 +98,13 @@ def test_a_functions_score_is_the_mean_of_its_trainings(store: Store) -> None:
     assert scores[SIN] == pytest.approx((0.83 + 0.79 + 0) / 3)
     assert [c.tokens for c in plan.candidates] == [TANH, SWISH_OF_2, COS, SIN]
     assert SWISH not in scores
+
+
+def test_children_of_finals_are_never_stopped(store: Store) -> None:
+    config = CONFIG.model_copy(update={"early_stopping": EarlyStoppingSettings()})
+    plan = plan_of(store, config=config)
+    trainings = [*screening(plan, config.dataset), *panel(plan, plan.candidates, plan.final_seeds, config.dataset)]
+    assert [training.job("first", config).rungs for training in trainings] == [()] * len(trainings)
 
 
 def test_nothing_trained_is_one_line(store: Store) -> None:
