@@ -55,6 +55,8 @@ class Recipe(Settings):
     """Share of the steps over which the learning rate rises linearly."""
     clip_norm: float = Field(1.0, ge=0)
     """Gradient norm above which the gradient is scaled down; 0: never."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Decay a step of the moving average of the weights that is measured in place of the last ones; 0: no average."""
     flip: bool = True
     """Random horizontal flips."""
     crop_padding: int = Field(0, ge=0, le=32)

@@ -167,9 +167,10 @@ def test_one_seed_pairs_all_functions(recorded: list[dict[str, Any]], name: str)
     assert not torch.equal(recorded[-1]["weights"][0], first["weights"][0])
 
 
-def test_training_is_the_recipe_written_out(recorded: list[dict[str, Any]]) -> None:
-    """Nesterov SGD, decay, clipping, schedule and standardisation in a plain loop over the recorded batches."""
-    job = _job(steps=6, learning_rate=0.3, clip_norm=0.5, label_smoothing=0.1)
+@pytest.mark.parametrize("ema_decay", [0.0, 0.6])
+def test_training_is_the_recipe_written_out(recorded: list[dict[str, Any]], ema_decay: float) -> None:
+    """Nesterov SGD, decay, clipping, schedule, standardisation, average: a plain loop over the recorded batches."""
+    job = _job(steps=6, learning_rate=0.3, clip_norm=0.5, label_smoothing=0.1, ema_decay=ema_decay)
     result = _train(job)
     data = load("digits", data_dir=NOWHERE)
     pixels = data.train.images.astype(np.float64)
@@ -189,6 +190,7 @@ def test_training_is_the_recipe_written_out(recorded: list[dict[str, Any]]) -> N
         for p, start in zip((p for p in model.parameters() if id(p) not in betas), record["weights"], strict=True):
             p.copy_(start)
     velocity = {p: torch.zeros_like(p) for p in model.parameters()}
+    average: dict[nn.Parameter, torch.Tensor] = {}
     for step, (rows, images) in enumerate(zip(record["rows"][:6], record["images"], strict=True)):
         targets = torch.full((32, 10), 0.1 / 10)
         targets[range(32), data.train.labels[rows]] += 0.9
@@ -204,8 +206,11 @@ def test_training_is_the_recipe_written_out(recorded: list[dict[str, Any]]) -> N
                 g = g + 5e-4 * p if p.ndim in (2, 4) else g
                 v.mul_(0.9).add_(g)
                 p.sub_(rate * (g + 0.9 * v))
+                average[p] = p.clone() if step == 0 else ema_decay * average[p] + (1 - ema_decay) * p
     model.eval()
     with torch.no_grad():
+        for p, mean_weight in average.items():
+            p.copy_(mean_weight)
         logits = model(to_float(data.validation.images))
     labels = torch.tensor(data.validation.labels)
     # Other memory layout, other kernels: the last bits differ and grow a little over six steps.

@@ -1,9 +1,10 @@
-"""How a child's weights move: learning rate by step, what decays, stochastic gradient descent."""
+"""How a child's weights move: learning rate by step, what decays, stochastic gradient descent, their average."""
 
 import math
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from actsearch.activation import beta_parameters
 from actsearch.config import Recipe
@@ -38,3 +39,13 @@ def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         nesterov=recipe.momentum > 0,
         fused=True,
     )
+
+
+def averaged(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """The exponential moving average of weights, β and norm statistics, from the first step on; None for a decay of 0.
+
+    Source: the code of EfficientNet (tensorflow/tpu, models/official/efficientnet), with a decay of 0.9999.
+    """
+    if not recipe.ema_decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)

@@ -34,7 +34,7 @@ from actsearch_workers.measures import (
     layer_records,
     with_layers,
 )
-from actsearch_workers.optimisation import learning_rate, optimizer
+from actsearch_workers.optimisation import averaged, learning_rate, optimizer
 from actsearch_workers.screening import screen
 
 
@@ -101,6 +101,7 @@ class _Training:
         self.images, self.labels = on_device(dataset.train, device)
         self.validation = on_device(dataset.validation, device)
         self.optimizer = optimizer(model, job.recipe)
+        self.average = averaged(model, job.recipe)
         self.generator = torch.Generator().manual_seed(_stream(job.seed, "batches"))
         self.curve: list[CurvePoint] = []
         self.step_seconds: list[float] = []
@@ -125,12 +126,17 @@ class _Training:
             return _stopped(measured, ending, last.val_accuracy)
         if self.job.measures_test:
             measured = measured.model_copy(update={"test_accuracy": self._test_accuracy()})
-        layers = layer_records(self.model, evenly_spaced(self.validation[0], HISTOGRAM_IMAGES), self.standardise)
+        layers = layer_records(self.judged, evenly_spaced(self.validation[0], HISTOGRAM_IMAGES), self.standardise)
         return with_layers(measured, layers)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is measured: the average of the weights where the recipe has one."""
+        return self.model if self.average is None else self.average.module
 
     def _test_accuracy(self) -> float:
         images, labels = on_device(self.dataset.test, self.device)
-        return round(accuracy_and_loss(self.model, images, labels, self.standardise)[0], 6)
+        return round(accuracy_and_loss(self.judged, images, labels, self.standardise)[0], 6)
 
     def _train(self) -> tuple[Outcome, str] | Rung | None:
         """All steps (None), or those up to a failure, with its reason, or to the rung that stopped the child."""
@@ -171,6 +177,8 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.recipe)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return True
 
     def _measure(self, steps: int) -> bool:
@@ -178,7 +186,7 @@ class _Training:
         images, labels = self.validation
         if steps < self.recipe.steps:
             images, labels = evenly_spaced(images, CURVE_IMAGES), evenly_spaced(labels, CURVE_IMAGES)
-        accuracy, loss = accuracy_and_loss(self.model, images, labels, self.standardise)
+        accuracy, loss = accuracy_and_loss(self.judged, images, labels, self.standardise)
         if not math.isfinite(loss):
             return False
         self.curve.append(CurvePoint(step=steps, val_accuracy=round(accuracy, 6), val_loss=round(loss, 6)))
