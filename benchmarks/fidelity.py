@@ -1,0 +1,158 @@
+"""How well cheap trainings predict expensive ones: makes the rows of benchmarks/fidelity.csv.
+
+    python benchmarks/fidelity.py --processes 2
+
+Every function is trained under every protocol with every seed, once: rows already in the file are left out, so the same
+command goes on where it was stopped. benchmarks/fidelity_table.py reads the rows.
+"""
+
+import argparse
+import csv
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from time import process_time
+from typing import Any, Literal
+
+import torch
+from rich.progress import track
+
+from actsearch.backend import backend_of
+from actsearch.canonical import canonical
+from actsearch.config import ChildSettings
+from actsearch.evaluation import Job
+from actsearch.expression import expression_of
+from actsearch.formula import Formula
+from actsearch_workers.children import child
+from actsearch_workers.training import train
+
+ROWS = Path(__file__).with_name("fidelity.csv")
+COLUMNS = ("protocol", "function", "seed", "outcome", "val_accuracy", "val_loss", "cpu_seconds")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to train a function: a child, its gain, changes to the child's own recipe, and the seeds."""
+
+    child: str
+    gain: Literal["unit", "as_is"] = "unit"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (100, 101)
+
+
+REFERENCES = {
+    "resnet20, 1,000 steps": Protocol("resnet20", recipe={"steps": 1_000}, seeds=(0, 1, 2)),
+    "efficientnet_tiny, 1,000 steps": Protocol("efficientnet_tiny", recipe={"steps": 1_000}, seeds=(0, 1, 2)),
+}
+"""What the search is for, as far as two cores can afford it."""
+
+PROTOCOLS = {
+    "nf_resnet8, 75 steps": Protocol("nf_resnet8", recipe={"steps": 75}),
+    "nf_resnet8, 150 steps": Protocol("nf_resnet8", recipe={"steps": 150}),
+    "nf_resnet8, 300 steps": Protocol("nf_resnet8", recipe={"steps": 300}),
+    "nf_resnet8, 150 steps, gain as is": Protocol("nf_resnet8", "as_is", {"steps": 150}),
+    "nf_resnet8, 300 steps, gain as is": Protocol("nf_resnet8", "as_is", {"steps": 300}),
+    "nf_resnet8, 150 steps, rate 0.1": Protocol("nf_resnet8", recipe={"steps": 150, "learning_rate": 0.1}),
+    "nf_resnet8, 150 steps, rate 0.4": Protocol("nf_resnet8", recipe={"steps": 150, "learning_rate": 0.4}),
+    "nf_resnet8, 150 steps, weights averaged": Protocol("nf_resnet8", recipe={"steps": 150, "ema_decay": 0.95}),
+    "nf_resnet20, 150 steps": Protocol("nf_resnet20", recipe={"steps": 150}),
+    "nf_resnet20, 300 steps": Protocol("nf_resnet20", recipe={"steps": 300}),
+    "resnet8, 150 steps": Protocol("resnet8", recipe={"steps": 150}),
+    "resnet8, 300 steps": Protocol("resnet8", recipe={"steps": 300}),
+    "resnet8, 300 steps, gain as is": Protocol("resnet8", "as_is", {"steps": 300}),
+    "resnet8, 300 steps, rate 0.3": Protocol("resnet8", recipe={"steps": 300, "learning_rate": 0.3}),
+}
+"""Each differs in one thing from its neighbours. Their seeds are none of the references'."""
+
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    # Known ones.
+    "ReLU": ("identity", "relu", "max"),
+    "SiLU": ("identity", "identity", "gate"),
+    "Mish": ("x", "x", "softplus", "softplus", "max", "x", "unit1", "identity", "tanh", "multiply"),
+    "softplus": ("softplus", "softplus", "max"),
+    "tanh": ("tanh", "tanh", "max"),
+    "identity": ("identity", "identity", "max"),
+    # The best eight of the paper (arXiv 1710.05941 v2, section 3.2).
+    "Swish": ("scale", "identity", "gate"),
+    "max(x, sigmoid(x))": ("identity", "sigmoid", "max"),
+    "cos(x) - x": ("cos", "identity", "subtract"),
+    "min(x, sin(x))": ("identity", "sin", "min"),
+    "atan(x)^2 - x": ("x", "x", "atan", "atan", "max", "unit1", "x", "square", "identity", "subtract"),
+    "max(x, tanh(x))": ("identity", "tanh", "max"),
+    "sinc(x) + x": ("sinc", "identity", "add"),
+    "x asinh(x)^2": ("x", "x", "asinh", "asinh", "max", "x", "unit1", "identity", "square", "multiply"),
+}
+"""Token sequences by name."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=2, help="trainings at a time, one thread each")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="the file that is read and added to")
+    options = parser.parse_args()
+    done = {(row["protocol"], row["function"], int(row["seed"])) for row in read(options.rows)}
+    missing = [task for task in tasks() if task not in done]
+    with ProcessPoolExecutor(
+        options.processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        results = as_completed([pool.submit(trained, *task) for task in missing])
+        for result in track(results, f"{len(done)} rows are there", total=len(missing)):
+            append(options.rows, result.result())
+
+
+def tasks() -> Iterator[tuple[str, str, int]]:
+    """Protocol, function and seed of every training, all functions of a protocol and seed before the next."""
+    protocols = REFERENCES | PROTOCOLS
+    for turn in range(max(len(protocol.seeds) for protocol in protocols.values())):
+        for name, protocol in protocols.items():
+            yield from ((name, function, seed) for seed in protocol.seeds[turn : turn + 1] for function in FUNCTIONS)
+
+
+def trained(name: str, function: str, seed: int) -> dict[str, object]:
+    """One row of the file."""
+    protocol, tokens = (REFERENCES | PROTOCOLS)[name], FUNCTIONS[function]
+    job = Job(
+        run="fidelity",
+        evaluation="0" * 16,
+        tokens=tokens,
+        seed=seed,
+        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
+        child=ChildSettings(name=protocol.child, gain=protocol.gain),
+        recipe=child(protocol.child).recipe.model_copy(update=dict(protocol.recipe)),
+        dataset="fashion-mini",
+        max_operations=400,
+        timeout_seconds=3600,
+    )
+    began = process_time()
+    result = train(job, device=torch.device("cpu"), data_dir=Path())
+    seconds = round(process_time() - began, 2)
+    measured = (result.outcome.value, result.val_accuracy, result.val_loss, seconds)
+    return dict(zip(COLUMNS, (name, function, seed, *measured), strict=True))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows that are there."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, row: Mapping[str, object]) -> None:
+    """Adds one row, and the header to a new file."""
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()
