@@ -18,7 +18,7 @@ test: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.dev
-	$(BIN)/pytest -m slow --timeout 2400 $(ARGS)
+	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile --timeout 2400 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
