@@ -93,7 +93,7 @@ class SearchLines:
 
     def rows(self, progress: "Progress", workers: "QueueStatus") -> list[str]:
         rows = [
-            f"{progress.evaluations_per_minute:.1f} a minute · batch {progress.batch} told · {_outcomes(progress)}",
+            f"{progress.evaluations_per_minute:.1f} a minute{_clock(progress)} · batch {progress.batch} told · {_outcomes(progress)}",
             f"best so far  {_best(progress)}",
             _busy(workers, progress.in_flight),
         ]
@@ -102,7 +102,7 @@ class SearchLines:
 
     def line(self, progress: "Progress") -> str:
         return (
-            f"{progress.told}/{progress.budget} evaluations, {progress.evaluations_per_minute:.1f} a minute, "
+            f"{progress.told}/{progress.budget} evaluations{_clock(progress)}, {progress.evaluations_per_minute:.1f} a minute, "
             f"{progress.in_flight} in flight, best {_best(progress)}"
         )
 
@@ -124,6 +124,10 @@ class FinalsLines:
             f"finals: {progress.told}/{progress.budget} trainings, {progress.stage}, {progress.standing} functions"
             f"{_dropped(progress)}, {_left(progress)} left"
         )
+
+
+def _clock(progress: "Progress") -> str:
+    return "" if progress.minutes is None else f" in {progress.seconds / 60:.1f} of {progress.minutes:g} min"
 
 
 def _busy(status: "QueueStatus", in_flight: int) -> str:

@@ -58,7 +58,11 @@ Resume = Annotated[
 ]
 Evaluations = Annotated[
     int | None,
-    typer.Option("--evaluations", help="Children to train; what is known already is free.", show_default="60"),
+    typer.Option(
+        "--evaluations",
+        help="Children to train; what is known already is free.",
+        show_default="60; rediscover: what its minutes hold",
+    ),
 ]
 Minutes = Annotated[
     float | None, typer.Option("--minutes", help="Stop proposing after so many minutes.", show_default="no limit")
@@ -120,5 +124,12 @@ Finals = Annotated[
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="quick: a search of about three minutes.", show_default="quick")
+    str | None,
+    typer.Option(
+        "--preset",
+        help="quick: a search of about three minutes. rediscover: 40 minutes by the clock, then finals of at most 50 on "
+        "two cores; how many children that makes depends on the machine, --evaluations N with --minutes high enough "
+        "repeats a run of N. Flags override a preset.",
+        show_default="quick",
+    ),
 ]

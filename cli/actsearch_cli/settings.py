@@ -11,8 +11,23 @@ from actsearch.space import Space
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Batches of 5, so that 60 evaluations hold ten told batches before the last proposal.
     "quick": {"evaluations": 60, "batch": 5, "lag": 2},
+    # For two cores: the clock ends the search, and the finals are planned to take at most 50 minutes more, about 5,100
+    # core-seconds. The number of evaluations is a cap out of reach.
+    "rediscover": {
+        "minutes": 40,
+        "evaluations": 100_000,
+        "finals": {
+            "after_search": True,
+            "classes": 32,
+            "screen_seeds": 1,
+            "screen_steps": 300,
+            "finalists": 6,
+            "seeds": 10,
+            "steps": 300,
+        },
+    },
 }
-"""Settings by preset; everything not here is the default of `RunConfig`."""
+"""Settings by preset; everything not here is the default of `RunConfig`. A file and flags override them."""
 
 
 def resolve(config_file: Path | None, preset: str | None, flags: Mapping[str, Any]) -> RunConfig:

@@ -159,6 +159,7 @@ class Search:
         return Progress(
             run=self.run,
             budget=self.config.evaluations,
+            minutes=self.config.minutes,
             asked=self._asked,
             told=told,
             by_outcome=dict(self._by_outcome),

@@ -14,6 +14,8 @@ class Progress:
     run: str
     budget: int
     """New evaluations after which it ends."""
+    minutes: float | None
+    """Wall-clock minutes after which nothing new is proposed; None: no limit."""
     asked: int
     """Evaluations asked for so far."""
     told: int

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actsearch.config import EarlyStoppingSettings, RunConfig
+from actsearch.config import EarlyStoppingSettings, FinalsSettings, RunConfig
 from actsearch.errors import ConfigError, UnknownNameError
 from actsearch_cli.main import app, run
 from actsearch_cli.settings import resolve
@@ -21,7 +21,7 @@ BAD_INPUT = [
     (["search", "--dataset", "cifar10"], "actsearch data fetch cifar10"),
     (["search", "--dataset", "imagefolder:/nowhere"], "/nowhere"),
     (["search", "--controller", "ppp"], "no controller named 'ppp'; known: ppo, ppo_plain, random"),
-    (["search", "--preset", "slow"], "no preset named 'slow'; known: quick"),
+    (["search", "--preset", "slow"], "no preset named 'slow'; known: quick, rediscover"),
     (["search", "--evaluations", "0"], "evaluations = '0': input should be greater than or equal to 1"),
     (["search", "--evaluations", "many"], "Invalid value for '--evaluations'"),
     (["search", "--minutes", "-1"], "minutes = '-1.0': input should be greater than 0"),
@@ -127,6 +127,17 @@ def test_settings_flags_over_file_over_preset_over_the_childs_recipe(tmp_path: P
     assert (config.recipe.steps, config.recipe.momentum, config.recipe.clip_norm) == (33, 0.5, 0)
     assert resolve(file, None, {}).batch == RunConfig().batch == 10
     assert resolve(None, None, {}).recipe.steps == 150
+
+
+def test_the_preset_rediscover_is_a_clock_and_short_finals_that_flags_override() -> None:
+    config = resolve(None, "rediscover", {})
+    assert (config.minutes, config.controller, config.child) == (40, "ppo", RunConfig().child)
+    assert config.finals == FinalsSettings(
+        after_search=True, classes=32, screen_seeds=1, screen_steps=300, finalists=6, seeds=10, steps=300
+    )
+    own = resolve(None, "rediscover", {"minutes": 1.5, "evaluations": 7, "controller": "random", "finals.finalists": 3})
+    assert (own.minutes, own.evaluations, own.controller) == (1.5, 7, "random")
+    assert (own.finals.finalists, own.finals.classes, own.finals.after_search) == (3, 32, True)
 
 
 def test_the_flag_turns_early_stopping_on_and_leaves_the_files_settings(tmp_path: Path) -> None:

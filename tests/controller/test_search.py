@@ -357,6 +357,22 @@ def test_minutes_end_the_proposals_and_what_is_in_flight_is_told(store: Store) -
     assert 240 <= store.run("first").seconds < 300
 
 
+def test_what_the_clock_ended_is_repeated_by_its_number_of_evaluations(store: Store) -> None:
+    config = PPO.model_copy(update={"evaluations": 10_000, "minutes": 1.0})
+    store.create_run("clock", config, command="", versions={})
+    ticks = iter(range(0, 10_000, 3))
+    drive(Search(store, "clock", clock=lambda: next(ticks)), store, ShuffledEvaluator(0, workers=2))
+    first = store.evaluations("clock")
+    assert 10 < len(first) < 100
+    search(
+        PPO.model_copy(update={"evaluations": len(first)}), ShuffledEvaluator(1, workers=3), store=store, run="again"
+    )
+    again = store.evaluations("again")
+    assert [(e.key, e.seed, e.evaluation and e.evaluation.reward) for e in again] == [
+        (e.key, e.seed, e.evaluation and e.evaluation.reward) for e in first
+    ]
+
+
 def test_a_larger_budget_goes_on_with_what_is_there(store: Store) -> None:
     evaluator = ShuffledEvaluator(0, workers=3)
     search(PPO, evaluator, store=store, run="first")
