@@ -20,9 +20,11 @@ from actsearch.store.records import (
     RunRecord,
     RunState,
     RunSummary,
+    VerificationRecord,
     share_of_steps_saved,
 )
 from actsearch.store.store import Store
+from actsearch.store.verifications import VerificationStore
 
 __all__ = [
     "Advance",
@@ -40,5 +42,7 @@ __all__ = [
     "RunState",
     "RunSummary",
     "Store",
+    "VerificationRecord",
+    "VerificationStore",
     "share_of_steps_saved",
 ]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from actsearch.errors import RunError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision under `migrations/versions`."""
 
 BUSY_TIMEOUT_SECONDS = 30.0

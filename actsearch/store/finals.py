@@ -67,6 +67,12 @@ class FinalsStore:
                 for row in rows
             ]
 
+    def layers(self, run: str, key: str) -> tuple[LayerRecord, ...]:
+        """The layer records of one training; empty where it has no result."""
+        with Session(self._engine) as session:
+            row = session.get(FinalEvaluationRow, (self._run_id(session, run), key))
+            return () if row is None else _LAYERS.validate_json(row.layers)
+
     def test_accuracies(self, run: str) -> list[FinalTestRecord]:
         """Everything measured on test images, by function, child and seed."""
         with Session(self._engine) as session:

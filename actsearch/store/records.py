@@ -8,6 +8,7 @@ from enum import StrEnum
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.finals import FinalsPlan, FinalsResult
+from actsearch.verification import VerificationPlan, VerificationResult
 
 
 class RunState(StrEnum):
@@ -231,3 +232,22 @@ class FinalTestRecord:
     """0–1; 0 for a training that failed."""
     measured_at: datetime
     """UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationRecord:
+    """One verification of a run's finalists."""
+
+    number: int
+    """1 for the run's first."""
+    state: RunState
+    reason: str
+    plan: VerificationPlan
+    result: VerificationResult | None
+    """None until it is done."""
+    started_at: datetime
+    """UTC."""
+    finished_at: datetime | None
+    """UTC; when the result was stored."""
+    seconds: float
+    """Wall-clock time spent so far."""

@@ -176,3 +176,30 @@ class FinalTestRow(Base):
     seed: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     accuracy: Mapped[float]
     measured_at: Mapped[datetime]
+
+
+class VerificationRow(Base):
+    """One verification of a run's finalists. The plan is written when it begins, the result once, when it ends."""
+
+    __tablename__ = "verifications"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("finals.run_id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    plan: Mapped[str] = mapped_column(Text)
+    result: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    seconds: Mapped[float]
+
+
+class VerificationEvaluationRow(Base):
+    """One training of a run's verifications that has its result; written once."""
+
+    __tablename__ = "verification_evaluations"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("finals.run_id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(16), primary_key=True)
+    result: Mapped[str] = mapped_column(Text)
+    finished_at: Mapped[datetime]

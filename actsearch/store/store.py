@@ -31,6 +31,7 @@ from actsearch.store.records import (
     RunSummary,
 )
 from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, ProposalRow, RunRow
+from actsearch.store.verifications import VerificationStore
 
 KEYS_A_QUERY = 500
 """Keys looked up in one statement; databases limit how many parameters one may carry."""
@@ -46,6 +47,8 @@ class Store:
         self._writer = writer(engine)
         self.finals = FinalsStore(engine, self._writer, lambda session, run: _run_row(session, run).id)
         """The finals of its runs."""
+        self.verifications = VerificationStore(engine, self._writer, lambda session, run: _run_row(session, run).id)
+        """The verifications of its runs."""
 
     @classmethod
     def open(cls, where: str | Path, *, create: bool = True) -> Self:

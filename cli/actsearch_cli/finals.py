@@ -79,7 +79,7 @@ def command(
         "screen_steps": screen_steps,
         "finalists": finalists,
         "seeds": seeds,
-        "children": None if children is None else [name.strip() for name in children.split(",") if name.strip()],
+        "children": opt.listed(children),
         "steps": steps,
     }
     code = 0

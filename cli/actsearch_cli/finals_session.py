@@ -9,7 +9,7 @@ from actsearch.config import FinalsSettings
 from actsearch.errors import ConfigError
 from actsearch.runs import RunFolder
 from actsearch_cli.interrupt import INTERRUPTED, stopping
-from actsearch_cli.live import FinalsLines, View
+from actsearch_cli.live import FinalsLines, Lines, View
 from actsearch_cli.options import data_dir
 from actsearch_cli.settings import panel_recipes
 
@@ -69,16 +69,39 @@ def drive(
         console: where to show how it goes.
     """
     from actsearch_controller.finals.loop import drive as drive_finals
+
+    return drive_shown(folder, connection, FinalsLines(), drive_finals, watch=watch, console=console)
+
+
+def drive_shown(
+    folder: RunFolder,
+    connection: "redis.Redis",
+    lines: Lines,
+    go_on: Callable[..., object | None],
+    *,
+    watch: Callable[[], None],
+    console: Console,
+) -> int:
+    """Goes on with finals or a verification, shows how it goes, and stops on request; returns the exit code.
+
+    Args:
+        folder: the run; the caller holds its lock.
+        connection: the server.
+        lines: what to show.
+        go_on: from store, run, evaluator, `stop` and `on_progress` to a result, None where it was stopped.
+        watch: looks after what was started for the run, every few seconds.
+        console: where to show how it goes.
+    """
     from actsearch_workers.queue import RqEvaluator
 
     with folder.open() as (store, name), stopping() as stop:
         evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status, FinalsLines()) as view:
+        with View(console, evaluator.status, lines) as view:
 
             def on_progress(progress: Any) -> None:
                 if folder.stop_file.exists():
                     stop.set()
                 view(progress)
 
-            result = drive_finals(store, name, evaluator, stop=stop, on_progress=on_progress)
+            result = go_on(store, name, evaluator, stop=stop, on_progress=on_progress)
     return INTERRUPTED if result is None else 0

@@ -93,7 +93,8 @@ class SearchLines:
 
     def rows(self, progress: "Progress", workers: "QueueStatus") -> list[str]:
         rows = [
-            f"{progress.evaluations_per_minute:.1f} a minute{_clock(progress)} · batch {progress.batch} told · {_outcomes(progress)}",
+            f"{progress.evaluations_per_minute:.1f} a minute{_clock(progress)} · batch {progress.batch} told "
+            f"· {_outcomes(progress)}",
             f"best so far  {_best(progress)}",
             _busy(workers, progress.in_flight),
         ]
@@ -102,27 +103,30 @@ class SearchLines:
 
     def line(self, progress: "Progress") -> str:
         return (
-            f"{progress.told}/{progress.budget} evaluations{_clock(progress)}, {progress.evaluations_per_minute:.1f} a minute, "
-            f"{progress.in_flight} in flight, best {_best(progress)}"
+            f"{progress.told}/{progress.budget} evaluations{_clock(progress)}, "
+            f"{progress.evaluations_per_minute:.1f} a minute, {progress.in_flight} in flight, best {_best(progress)}"
         )
 
 
 class FinalsLines:
-    """Of finals."""
+    """Of finals, and of verifications by that title."""
 
     noun = "trainings"
 
+    def __init__(self, title: str = "finals") -> None:
+        self._title = title
+
     def rows(self, progress: "FinalsProgress", workers: "QueueStatus") -> list[str]:
         return [
-            f"finals       {progress.stage} · {progress.standing} functions{_dropped(progress)}",
+            f"{self._title:<12} {progress.stage} · {progress.standing} functions{_dropped(progress)}",
             f"time left    {_left(progress)}",
             _busy(workers, progress.in_flight),
         ]
 
     def line(self, progress: "FinalsProgress") -> str:
         return (
-            f"finals: {progress.told}/{progress.budget} trainings, {progress.stage}, {progress.standing} functions"
-            f"{_dropped(progress)}, {_left(progress)} left"
+            f"{self._title}: {progress.told}/{progress.budget} trainings, {progress.stage}, "
+            f"{progress.standing} functions{_dropped(progress)}, {_left(progress)} left"
         )
 
 

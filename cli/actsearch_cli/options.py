@@ -45,6 +45,11 @@ def data_dir() -> Path:
     return Path(os.environ.get("ACTSEARCH_DATA") or Path.home() / ".local" / "share" / "actsearch").expanduser()
 
 
+def listed(names: str | None) -> list[str] | None:
+    """The names of an option that takes several, with commas between; None where it was not given."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(metavar="CONFIG.toml", help="A run's settings; flags override them.", show_default=False),
@@ -127,9 +132,9 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help="quick: a search of about three minutes. rediscover: 40 minutes by the clock, then finals of at most 50 on "
-        "two cores; how many children that makes depends on the machine, --evaluations N with --minutes high enough "
-        "repeats a run of N. Flags override a preset.",
+        help="quick: a search of about three minutes. rediscover: 40 minutes by the clock, then finals, planned for 50 "
+        "more on two cores; how many children that makes depends on the machine, --evaluations N with --minutes high "
+        "enough repeats a run of N. Flags override a preset.",
         show_default="quick",
     ),
 ]

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from actsearch.config import RunConfig
 from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch.store import RunState, Store
-from actsearch_cli import finals_session, finals_text
+from actsearch_cli import finals_session, finals_text, verify_text
 from actsearch_cli.finals_text import print_finals
 from actsearch_cli.interrupt import INTERRUPTED, stopping
 from actsearch_cli.live import SearchLines, View
@@ -83,7 +84,7 @@ def conclude(folder: RunFolder, console: Console, as_json: bool) -> None:
     with folder.open() as (store, name):
         page = _write_report(folder, store, name)
         if as_json:
-            found = {"finals": _finals_document(store, name), "report": page}
+            found = {"rediscovery": _rediscovery(store, name), "finals": _finals_document(store, name), "report": page}
             print(json.dumps(document(folder) | found, indent=2, ensure_ascii=False))
             return
         record, summary = store.run(name), store.summary(name)
@@ -112,7 +113,12 @@ def conclude_finals(folder: RunFolder, console: Console, as_json: bool, *, is_ne
     with folder.open() as (store, name):
         page = _write_report(folder, store, name) if is_new else None
         if as_json:
-            found = {"run": name, "finals": _finals_document(store, name), "report": page}
+            found = {
+                "run": name,
+                "rediscovery": _rediscovery(store, name),
+                "finals": _finals_document(store, name),
+                "report": page,
+            }
             print(json.dumps(found, indent=2, ensure_ascii=False))
             return
         record, tests = store.finals.get(name), store.finals.test_accuracies(name)
@@ -124,6 +130,40 @@ def conclude_finals(folder: RunFolder, console: Console, as_json: bool, *, is_ne
         console.print(f"{'go on with':<12} actsearch finals {folder.name}", soft_wrap=True, markup=False)
     if is_new:
         console.print(f"{'report':<12} {page or _NO_REPORT}", soft_wrap=True, markup=False, highlight=False)
+
+
+def conclude_verification(folder: RunFolder, number: int, console: Console, as_json: bool, *, is_new: bool) -> None:
+    """Prints what a verification found and, where it is new, writes the report and prints where it is."""
+    with folder.open() as (store, name):
+        page = _write_report(folder, store, name) if is_new else None
+        record = next(record for record in store.verifications.of(name) if record.number == number)
+    if as_json:
+        found = {"run": name, "verification": verify_text.document(record), "report": page}
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    if record.result is not None:
+        verify_text.print_verification(record, console)
+    else:
+        console.print(f"{'state':<12} {record.state.value}: {record.reason}", soft_wrap=True, markup=False)
+        console.print(f"{'go on with':<12} actsearch verify {folder.name}", soft_wrap=True, markup=False)
+    if is_new:
+        console.print(f"{'report':<12} {page or _NO_REPORT}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _rediscovery(store: Store, name: str) -> list[dict[str, Any]]:
+    """What became of Swish, a document a kind."""
+    from actsearch.rediscovery import sightings
+    from actsearch_reports.rediscovery import rediscovery_rows
+
+    record = store.finals.get(name)
+    found = sightings(
+        store.run(name).config.space,
+        store.evaluations(name, layers=False),
+        store.proposals(name),
+        record.plan if record else None,
+        record.result if record else None,
+    )
+    return [asdict(row) for row in rediscovery_rows(found)]
 
 
 def _finals_document(store: Store, name: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ NAME = "stop"
 
 
 def command(run: Run, runs_dir: RunsDir = RUNS_DIR) -> None:
-    """Ask a run, or its finals, to stop: it keeps everything, and the command that it prints goes on."""
+    """Ask a run, its finals or a verification to stop: it keeps everything; the command that it prints goes on."""
     from actsearch.errors import RunError
     from actsearch.runs import find_run
     from actsearch.store import RunState
@@ -16,7 +16,10 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR) -> None:
         raise RunError(f"run {folder.name!r} is not at work on this machine; see `actsearch status {folder.name}`")
     folder.stop_file.touch()
     with folder.open() as (store, name):
-        finals = store.finals.get(name)
-    in_finals = finals is not None and finals.state is RunState.RUNNING
-    again = f"actsearch finals {folder.name}" if in_finals else f"actsearch search --resume {folder.name}"
+        finals, verifications = store.finals.get(name), store.verifications.of(name)
+    again = f"actsearch search --resume {folder.name}"
+    if finals is not None and finals.state is RunState.RUNNING:
+        again = f"actsearch finals {folder.name}"
+    if verifications and verifications[-1].state is RunState.RUNNING:
+        again = f"actsearch verify {folder.name}"
     print(f"{folder.name} stops within seconds; `{again}` goes on")

@@ -54,6 +54,8 @@ class PreActivationRow:
     values: int
     median: float
     negative: float
+    bump: float
+    """Between -5 and 0, where Swish bends below 0."""
     outside: float
 
 
@@ -197,5 +199,6 @@ def _preactivation_row(layer: str, histogram: Sequence[int]) -> PreActivationRow
         values=int(counts.sum()),
         median=float(np.interp(0.5, below, edges)),
         negative=float(np.interp(0.0, edges, below)),
+        bump=float(np.diff(np.interp([-5.0, 0.0], edges, below))[0]),
         outside=float((counts[0] + counts[-1]) / counts.sum()),
     )

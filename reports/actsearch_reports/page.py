@@ -15,8 +15,9 @@ from actsearch.config import RunConfig
 from actsearch.evaluation import Outcome
 from actsearch.health import health
 from actsearch.leaderboard import leaderboard
+from actsearch.rediscovery import sightings
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord, RunRecord, Store
-from actsearch_reports import finals, layers, summary, tables
+from actsearch_reports import finals, layers, rediscovery, summary, tables, verification
 from actsearch_reports.figures import betas, controller, functions, outcomes, preactivations, rewards
 from actsearch_reports.figures import finals as finals_figure
 from actsearch_reports.files import write_csv, write_picture
@@ -50,6 +51,8 @@ def write_report(store: Store, run: str, folder: Path) -> Path:
         **_rewards(folder, evaluations),
         **_top_functions(folder, evaluations),
         **_finals(folder, store, run),
+        **_verifications(folder, store, run),
+        **_rediscovery(folder, store, record, evaluations),
         **_betas(folder, evaluations),
         **_preactivations(folder, evaluations),
         **_outcomes(folder, evaluations),
@@ -73,6 +76,7 @@ def _environment() -> Environment:
     environment.filters["signed"] = lambda value: f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
     environment.filters["points"] = summary.points
     environment.filters["estimate"] = summary.estimate
+    environment.filters["correlation"] = lambda value: f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
     environment.filters["p"] = summary.p_value
     environment.filters["plural"] = summary.plural
     environment.filters["words"] = lambda name: name.replace("_", " ")
@@ -116,12 +120,10 @@ def _rewards(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
 
 
 def _top_functions(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
-    top, sightings = tables.top_functions(records, TOP_COUNT), tables.sightings(records)
+    top = tables.top_functions(records, TOP_COUNT)
     write_csv(folder / "top_functions.csv", tables.TopRow, top)
-    write_csv(folder / "sightings.csv", tables.SightingRow, sightings)
     content: Content = {
         "top": top,
-        "sightings": sightings,
         "trained": len(leaderboard(records)),
         "repeated": any(row.trainings > 1 for row in top),
         "stopped": sum(done.outcome is Outcome.STOPPED for _, done in tables.finished(records)),
@@ -163,6 +165,73 @@ def _finals(folder: Path, store: Store, run: str) -> Content:
     }
 
 
+def _verifications(folder: Path, store: Store, run: str) -> Content:
+    records = store.verifications.of(run)
+    if records:
+        rows = verification.verification_rows(records)
+        write_csv(folder / "verification.csv", verification.VerificationRow, rows)
+        correlations = verification.correlation_rows(records)
+        write_csv(folder / "verification_correlations.csv", verification.CorrelationRow, correlations)
+    return {"verifications": records}
+
+
+def _rediscovery(folder: Path, store: Store, run: RunRecord, records: Sequence[EvaluationRecord]) -> Content:
+    record = store.finals.get(run.name)
+    result = None if record is None else record.result
+    found = sightings(run.config.space, records, store.proposals(run.name), record.plan if record else None, result)
+    write_csv(folder / "rediscovery.csv", rediscovery.RediscoveryRow, rediscovery.rediscovery_rows(found))
+    answers = [
+        rediscovery.told(
+            sighting,
+            ranked=len(leaderboard(records)),
+            finals="none" if record is None else "begun" if result is None else "done",
+            finalists=0 if result is None else sum(not row.is_dropped for row in result.rows),
+            reference="ReLU" if result is None else result.reference,
+        )
+        for sighting in found
+    ]
+    content: Content = {
+        "sightings": found,
+        "answers": answers,
+        "swish": None,
+        "swish_betas": None,
+        "swish_preactivations": None,
+        "swish_rows": (),
+    }
+    swish = rediscovery.trained_swish(store, run.name, found)
+    return content if swish is None else content | _trained_swish(folder, swish)
+
+
+def _trained_swish(folder: Path, swish: rediscovery.TrainedSwish) -> Content:
+    summaries = layers.beta_summaries(swish.layers, swish.initial)
+    write_csv(folder / "swish_betas.csv", layers.BetaSummary, summaries)
+    counted = layers.with_histogram(swish.layers)
+    rows = layers.preactivation_rows(counted)
+    write_csv(folder / "swish_preactivations.csv", layers.PreActivationRow, rows)
+    alt = f"Trained β of {swish.canonical} in {swish.training}, over all layers and by layer. " + _overall(summaries)
+    drawn = write_picture(folder, "swish_betas", alt, partial(betas.draw, swish.layers, swish.initial))
+    received = None
+    if rows:
+        alt = f"Histograms of what {swish.canonical} received; {summary.percent(rows[0].bump, 1)} lie in -5 to 0."
+        received = write_picture(folder, "swish_preactivations", alt, partial(preactivations.draw, counted))
+    return {
+        "swish": swish,
+        "swish_betas": drawn,
+        "swish_summaries": [row for row in summaries if row.layer == layers.ALL_LAYERS],
+        "swish_preactivations": received,
+        "swish_rows": rows,
+    }
+
+
+def _overall(summaries: Sequence[layers.BetaSummary]) -> str:
+    return " ".join(
+        f"{betas.symbol(row.beta)} began at {row.initial:g} and ended with mean {row.mean:.3f}, "
+        f"from {row.minimum:.3f} to {row.maximum:.3f}."
+        for row in summaries
+        if row.layer == layers.ALL_LAYERS
+    )
+
+
 def _label(row: tables.TopRow) -> str:
     return " · ".join([str(row.rank), summary.percent(row.val_accuracy), *row.names])
 
@@ -176,12 +245,7 @@ def _betas(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
         record, evaluation = best.record, best.evaluation
         initial = trained_expression(record.tokens).initial
         found, summaries = layers.beta_rows(evaluation.layers), layers.beta_summaries(evaluation.layers, initial)
-        overall = [row for row in summaries if row.layer == layers.ALL_LAYERS]
-        alt = f"Trained β of {record.canonical}, over all layers and by layer. " + " ".join(
-            f"{betas.symbol(row.beta)} began at {row.initial:g} and ended with mean {row.mean:.3f}, "
-            f"from {row.minimum:.3f} to {row.maximum:.3f}."
-            for row in overall
-        )
+        alt = f"Trained β of {record.canonical}, over all layers and by layer. " + _overall(summaries)
         content["betas"] = write_picture(folder, "betas", alt, partial(betas.draw, evaluation.layers, initial))
     write_csv(folder / "betas.csv", layers.BetaRow, found)
     write_csv(folder / "beta_layers.csv", layers.BetaSummary, summaries)

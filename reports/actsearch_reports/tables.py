@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Outcome
-from actsearch.identity import is_strict_swish, is_swish_family
 from actsearch.leaderboard import leaderboard
 from actsearch.standings import Standings
 from actsearch.store import BatchRecord, EvaluationRecord, ProposalRecord
-from actsearch_reports.formulas import trained_expression
 from actsearch_reports.layers import mean_betas
 
 
@@ -97,18 +95,6 @@ class BatchRow:
     mean_reward: float | None
     best_reward: float | None
     metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class SightingRow:
-    """Whether the search met a function it is known for; evaluation numbers, rank among the trained."""
-
-    name: str
-    functions: int
-    first_number: int | None
-    best_formula: str
-    best_rank: int | None
-    val_accuracy: float | None
 
 
 def finished(records: Sequence[EvaluationRecord]) -> list[tuple[EvaluationRecord, Evaluation]]:
@@ -230,22 +216,5 @@ def batch_rows(batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecor
                 best_reward=max(rewards, default=None),
                 metrics=dict(metrics.get(batch, {})),
             )
-        )
-    return rows
-
-
-def sightings(records: Sequence[EvaluationRecord]) -> list[SightingRow]:
-    """What became of Swish: its family a·x·σ(b·x), and strict Swish with a trainable β inside σ."""
-    # Every member of the family holds σ; asking only those keeps sympy out of the other thousands.
-    expressions = {r.number: trained_expression(r.tokens) for r in records if "sigmoid" in r.canonical}
-    ranks = {entry.record.number: (rank, entry.reward) for rank, entry in enumerate(leaderboard(records), start=1)}
-    rows = []
-    for name, belongs in (("Swish family", is_swish_family), ("Strict Swish", is_strict_swish)):
-        members = [r for r in records if r.number in expressions and belongs(expressions[r.number])]
-        best = min((r for r in members if r.number in ranks), key=lambda r: ranks[r.number], default=None)
-        rank, accuracy = ranks[best.number] if best else (None, None)
-        first = min((r.number for r in members), default=None)
-        rows.append(
-            SightingRow(name, len({r.canonical for r in members}), first, best.formula if best else "", rank, accuracy)
         )
     return rows

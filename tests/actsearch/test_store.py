@@ -316,6 +316,13 @@ def test_every_kept_schema_opens(tmp_path: Path) -> None:
                 assert finals.result is not None
                 assert finals.result.best.test_accuracy == 0.8
                 assert [t.accuracy for t in store.finals.test_accuracies("kept")] == [0.79]
+            verified = store.verifications.of("kept")
+            assert len(verified) == (0 if schema.stem < "0004" else 1)
+            for record in verified:
+                assert record.plan.seeds == (6, 7)
+                assert record.result is not None
+                assert record.result.rows[0].grounds[0].accuracy == 0.9
+                assert [e.val_accuracy for e in store.verifications.evaluations("kept").values()] == [0.875]
             assert store.record(trained(2, 0.5, run="kept"))
 
 
@@ -343,7 +350,7 @@ def test_a_store_of_a_newer_actsearch_is_refused_untouched(tmp_path: Path) -> No
     newer = sqlite3.connect(tmp_path / "s.sqlite")
     newer.execute("UPDATE alembic_version SET version_num = '9999'")
     newer.commit()
-    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0003"):
+    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0004"):
         Store.open(tmp_path / "s.sqlite")
     assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     newer.close()

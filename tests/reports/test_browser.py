@@ -44,11 +44,11 @@ def test_the_page_in_a_browser(browser: Browser, width: int, images: int, report
     assert [url for url in asked if not url.startswith("data:")] == [report.page.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     heights = page.evaluate("[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)")
-    assert len(heights) == 11
+    assert len(heights) == 12
     assert min(heights) > 10
     # Every figure is shown, in the drawing made for this width.
     widths = page.evaluate("[...document.querySelectorAll('img')].map(i => i.naturalWidth)")
-    assert len(widths) == 6
+    assert len(widths) == 8
     assert all(abs(w - images) <= 3 for w in widths)
     # On A4 with usual margins nothing is cut: tables scroll on a screen only.
     page.set_viewport_size({"width": 718, "height": 1040})

@@ -55,19 +55,28 @@ def test_a_whole_report(report: Report) -> None:
         "13 finished",
         "This is a table of luck until finals are run.",
         "the best of 9 functions stands first",
-        "Swish family: 2 functions evaluated, the first as evaluation 3",
+        "evaluation 3, proposal 3: x*sigmoid(beta*x)",
         "The best function with a trainable β is",
         "the loss became nan at step 17",
         "actsearch search --run first --seed 7 --evaluations 13",
         "recipe.learning_rate",
     ):
         assert words in page.text
-    names = ("rewards", "top_functions", "betas", "preactivations", "outcomes", "controller")
+    names = (
+        "rewards",
+        "top_functions",
+        "swish_betas",
+        "swish_preactivations",
+        "betas",
+        "preactivations",
+        "outcomes",
+        "controller",
+    )
     for name in names:
         assert (report.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (report.folder / f"{name}.svg").read_bytes()
     assert len(page.all("img")) == len(names)
-    assert len(page.all("math")) == 9 + 2  # the table's, and those of the two sections on one function
+    assert len(page.all("math")) == 9 + 3  # the table's, and those of the three sections on one function
 
 
 def test_csv_files_hold_the_tables(report: Report) -> None:

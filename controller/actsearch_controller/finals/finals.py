@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from actsearch.errors import RunError
 from actsearch.evaluation import Evaluation, Job, Outcome
-from actsearch.finals import Candidate, ChildProtocol, FinalsPlan, FinalsResult
+from actsearch.finals import Candidate, FinalsPlan, FinalsResult
 from actsearch.store import Store
 from actsearch_controller.finals.judgement import Judge
-from actsearch_controller.finals.progress import FinalsProgress, Pace
+from actsearch_controller.finals.ledger import Ledger
+from actsearch_controller.finals.progress import FinalsProgress
 from actsearch_controller.finals.result import Scores, make_result
 from actsearch_controller.finals.statistics import Array
 from actsearch_controller.finals.trainings import Training, panel, screening
@@ -46,17 +46,16 @@ class Finals:
         self.plan = record.plan
         self.result: FinalsResult | None = record.result
         self._store = store
-        self._config = store.run(run).config
-        self._clock, self._started, self._seconds_before = clock, clock(), record.seconds
-        self._stored = {e.key: e.evaluation for e in store.finals.evaluations(run)}
-        self._handed_out: set[str] = set()
-        self._pace = Pace()
+        config = store.run(run).config
+        self._dataset = config.dataset
+        stored = {e.key: e.evaluation for e in store.finals.evaluations(run)}
+        self._ledger = Ledger(run, config, stored, self._record, seconds_before=record.seconds, clock=clock)
 
         self._functions: Sequence[Candidate] = ()
         self._standing = np.ones(0, dtype=bool)
         self._rounds = [0, *self.plan.looks, len(self.plan.final_seeds)]
         self._round = 0
-        self._want(screening(self.plan, self._config.dataset))
+        self._want(screening(self.plan, self._dataset))
         self._settle()
 
     @property
@@ -67,15 +66,11 @@ class Finals:
     @property
     def seconds(self) -> float:
         """Wall-clock time spent, earlier sessions included."""
-        return self._seconds_before + self._clock() - self._started
+        return self._ledger.seconds
 
     def ask(self) -> list[Job]:
         """The jobs of the present round that have no result and that this object has not handed out."""
-        if self.is_done:
-            return []
-        waiting = [t for key, t in self._wanted.items() if key not in self._stored and key not in self._handed_out]
-        self._handed_out.update(training.key for training in waiting)
-        return [training.job(self.run, self._config) for training in waiting]
+        return [] if self.is_done else self._ledger.ask()
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Stores results, and begins the next round where they complete one.
@@ -85,39 +80,25 @@ class Finals:
         Raises:
             RunError: somebody else has stored a result meanwhile.
         """
-        for evaluation in evaluations:
-            training = self._wanted.get(evaluation.evaluation)
-            if evaluation.run != self.run or training is None or training.key in self._stored:
-                continue
-            is_first = self._store.finals.record(
-                evaluation,
-                fingerprint=training.candidate.fingerprint,
-                child=training.protocol.child.name,
-                seed=training.seed,
-                measures_test=training.measures_test,
-            )
-            if not is_first:
-                raise RunError(f"the finals of run {self.run!r} are driven by another process too; only one may do so")
-            self._stored[training.key] = evaluation
-            self._pace.learn(training.protocol, evaluation.seconds, now=True)
+        self._ledger.tell(evaluations)
         self._settle()
 
     @property
     def progress(self) -> FinalsProgress:
-        missing = [t.protocol for key, t in self._wanted.items() if key not in self._stored]
-        remaining = Counter(missing) + self._later
+        remaining = self._ledger.missing + self._later
+        told = self._ledger.told
         is_screening = not self._functions
         return FinalsProgress(
             run=self.run,
             stage=self._stage,
-            told=len(self._stored),
-            budget=len(self._stored) + remaining.total(),
-            in_flight=sum(key not in self._stored for key in self._handed_out),
+            told=len(told),
+            budget=len(told) + remaining.total(),
+            in_flight=self._ledger.in_flight,
             standing=len(self.plan.candidates) if is_screening else int(self._standing.sum()),
             dropped=int((~self._standing).sum()),
-            failures=sum(e.outcome is not Outcome.TRAINED for e in self._stored.values()),
+            failures=sum(e.outcome is not Outcome.TRAINED for e in told.values()),
             seconds=self.seconds,
-            seconds_left=self._pace.left(remaining.items(), self._clock() - self._started),
+            seconds_left=self._ledger.seconds_left(remaining),
         )
 
     @property
@@ -133,14 +114,14 @@ class Finals:
 
     def _settle(self) -> None:
         """Goes on while the present round is complete."""
-        while not self.is_done and all(key in self._stored for key in self._wanted):
+        while not self.is_done and self._ledger.is_complete:
             if not self._functions:
                 self._promote()
             else:
                 self._end_round()
 
     def _promote(self) -> None:
-        finalists = promoted(self.plan, {key: e.reward for key, e in self._stored.items()}, self._config.dataset)
+        finalists = promoted(self.plan, {key: e.reward for key, e in self._ledger.told.items()}, self._dataset)
         self._functions = [*finalists, *_missing_controls(self.plan, finalists)]
         identities = [f.fingerprint for f in self._functions]
         reference = identities.index(self.plan.controls[0].fingerprint)
@@ -156,13 +137,13 @@ class Finals:
         if seen == len(self.plan.final_seeds):
             self._conclude()
         else:
-            self._standing = self._judge.kept(self._accuracies(seen, self._validation), self._standing)
+            self._standing = self._judge.kept(self._accuracies(seen, self._ledger.reward), self._standing)
             self._want(self._trainings(self._round))
 
     def _trainings(self, number: int) -> list[Training]:
         """Those of a round: who is still in, with the round's seeds."""
         seeds = self.plan.final_seeds[self._rounds[number] : self._rounds[number + 1]]
-        return panel(self.plan, self._still_in, seeds, self._config.dataset)
+        return panel(self.plan, self._still_in, seeds, self._dataset)
 
     @property
     def _still_in(self) -> list[Candidate]:
@@ -170,23 +151,29 @@ class Finals:
 
     def _want(self, trainings: Iterable[Training]) -> None:
         """Makes these the present round's, and counts what would follow if nobody were dropped."""
-        self._wanted = {training.key: training for training in trainings}
-        for key, training in self._wanted.items():
-            if key in self._stored:
-                self._pace.learn(training.protocol, self._stored[key].seconds, now=False)
+        self._ledger.want(trainings)
         if self._functions:
             functions, seeds = self._still_in, self.plan.final_seeds[self._rounds[self._round + 1] :]
         else:
             finalists = self.plan.candidates[: self.plan.settings.finalists]
             functions, seeds = [*finalists, *_missing_controls(self.plan, finalists)], self.plan.final_seeds
-        later = panel(self.plan, functions, seeds, self._config.dataset)
-        self._later: Counter[ChildProtocol] = Counter(training.protocol for training in later)
+        later = panel(self.plan, functions, seeds, self._dataset)
+        self._later = Counter((training.protocol, training.dataset) for training in later)
+
+    def _record(self, training: Training, evaluation: Evaluation) -> bool:
+        return self._store.finals.record(
+            evaluation,
+            fingerprint=training.candidate.fingerprint,
+            child=training.protocol.child.name,
+            seed=training.seed,
+            measures_test=training.measures_test,
+        )
 
     def _conclude(self) -> None:
         tested = {(t.fingerprint, t.child, t.seed): t.accuracy for t in self._store.finals.test_accuracies(self.run)}
         seeds = len(self.plan.final_seeds)
         scores = Scores(
-            validation=self._accuracies(seeds, self._validation),
+            validation=self._accuracies(seeds, self._ledger.reward),
             test=self._accuracies(
                 seeds, lambda t: tested.get((t.candidate.fingerprint, t.protocol.child.name, t.seed))
             ),
@@ -197,22 +184,17 @@ class Finals:
 
     def _accuracies(self, seen: int, measured: Callable[[Training], float | None]) -> Array:
         """One number a training of the panel, ``(functions, children, seen)``; NaN for those never asked for."""
-        dataset = self._config.dataset
         values = [
             [
-                [measured(Training(f, child, seed, dataset)) for seed in self.plan.final_seeds[:seen]]
+                [measured(Training(f, child, seed, self._dataset)) for seed in self.plan.final_seeds[:seen]]
                 for child in self.plan.panel
             ]
             for f in self._functions
         ]
         return np.array(values, dtype=np.float64)  # None becomes NaN
 
-    def _validation(self, training: Training) -> float | None:
-        evaluation = self._stored.get(training.key)
-        return None if evaluation is None else evaluation.reward
-
     def _again(self, function: Candidate, seed: int) -> float:
-        found = self._validation(Training(function, self.plan.search, seed, self._config.dataset))
+        found = self._ledger.reward(Training(function, self.plan.search, seed, self._dataset))
         return np.nan if found is None else found
 
 

@@ -47,26 +47,28 @@ def make_plan(
         raise RunError("no function has been trained in the search, so there is nothing to compare in finals")
     used = {record.seed for record in records}
     search = ChildProtocol(child=config.child, recipe=config.recipe)
-    screen = _for_steps(search, settings.screen_steps or 2 * config.recipe.steps)
-    children = [_of(config, name, recipes) for name in settings.children]
+    screen = for_steps(search, settings.screen_steps or 2 * config.recipe.steps)
+    children = [protocol_of(config, name, recipes) for name in settings.children]
     return FinalsPlan(
         settings=settings,
         candidates=found,
         controls=tuple(_described(tokens, None) for tokens in CONTROLS.values()),
         search=search,
         screen=screen,
-        panel=tuple(_for_steps(c, settings.steps or max(c.recipe.steps, screen.recipe.steps)) for c in children),
+        panel=tuple(for_steps(c, settings.steps or max(c.recipe.steps, screen.recipe.steps)) for c in children),
         screen_seeds=final_seeds(config.seed, "screening", settings.screen_seeds, used),
         final_seeds=final_seeds(config.seed, "finals", settings.seeds, used),
     )
 
 
-def _of(config: RunConfig, name: str, recipes: Mapping[str, Recipe]) -> ChildProtocol:
+def protocol_of(config: RunConfig, name: str, recipes: Mapping[str, Recipe]) -> ChildProtocol:
+    """A child by name as the run's own is set up; the search's child keeps the run's recipe."""
     recipe = config.recipe if name == config.child.name else recipes[name]
     return ChildProtocol(child=config.child.model_copy(update={"name": name}), recipe=recipe)
 
 
-def _for_steps(protocol: ChildProtocol, steps: int) -> ChildProtocol:
+def for_steps(protocol: ChildProtocol, steps: int) -> ChildProtocol:
+    """The same child with another number of steps."""
     return protocol.model_copy(update={"recipe": protocol.recipe.model_copy(update={"steps": steps})})
 
 

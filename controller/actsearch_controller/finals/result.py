@@ -83,10 +83,11 @@ def _difference(accuracies: Array, k: int, reference: int) -> Estimate | None:
     """Function k minus the reference, mean over children ``(functions, children, seeds)``; None for the reference."""
     if k == reference:
         return None
-    return _estimate((accuracies[k] - accuracies[reference]).mean(axis=0))
+    return estimate((accuracies[k] - accuracies[reference]).mean(axis=0))
 
 
-def _estimate(differences: Array) -> Estimate:
+def estimate(differences: Array) -> Estimate:
+    """Mean and 95 % t interval of one number a seed, ``(seeds,)``."""
     low, high = interval(differences)
     return Estimate(mean=float(differences.mean()), low=float(low), high=float(high))
 
@@ -104,7 +105,7 @@ def _children(plan: FinalsPlan, judge: Judge, standing: Mask, accuracies: Array)
                     child=protocol.child.name,
                     accuracy=float(seen.mean()),
                     failures=int((seen == 0).sum()),
-                    difference=None if k == judge.reference else _estimate(differences[k, : len(seen)]),
+                    difference=None if k == judge.reference else estimate(differences[k, : len(seen)]),
                     p_holm=float(p_holm[k]) if judge.finalists[k] else None,
                 )
             )
