@@ -1,6 +1,6 @@
 """What each part of the PPO controller is worth: the controller with one thing changed, on a landscape, in pairs.
 
-    python benchmarks/ablations.py --landscape prototype --seeds 200 --evaluations 300 --output ablations.json
+    python benchmarks/ablations.py --landscape one_unit --seeds 200 --evaluations 300 --output ablations.json
 
 Every variant plays the same seeds, with the same noise of each function, so that a difference is over pairs: mean of
 variant minus reference, in points of accuracy, and the p-value of Wilcoxon's signed-rank test, two-sided, not
@@ -56,7 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--landscape", default="prototype")
+    parser.add_argument("--landscape", default="one_unit")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--batch", type=int, default=10)

@@ -1,6 +1,6 @@
 """How well the shape of a function predicts its reward, by kernel of the surrogate, on landscapes.
 
-    python benchmarks/kernels.py prototype
+    python benchmarks/kernels.py one_unit prototype
 
 For 40, 80 and 160 functions drawn at random, 40 times: Spearman's correlation of expected and true reward of others,
 and the share of the true top tenth that is in the predicted top tenth, as means over the draws.
@@ -31,7 +31,7 @@ KERNELS: dict[str, Covariance] = {
 
 
 def main() -> None:
-    for name in sys.argv[1:] or ["prototype"]:
+    for name in sys.argv[1:] or ["one_unit", "prototype"]:
         landscape = load(name)
         ids = list(landscape.true_rewards)
         shapes = np.array([shape(Formula.from_tokens(landscape.functions[id_].spellings[0])) for id_ in ids])

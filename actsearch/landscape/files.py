@@ -13,7 +13,7 @@ from actsearch.evaluation import Outcome
 from actsearch.landscape.description import FORMAT, Description
 from actsearch.landscape.table import Landscape, LandscapeFunction, Measurement
 
-PACKAGED: tuple[str, ...] = ("prototype",)
+PACKAGED: tuple[str, ...] = ("one_unit", "prototype")
 """Landscapes that come with the package."""
 
 _FOLDER = Path(__file__).parent / "packaged"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "bench"
 
-DEFAULT_LANDSCAPE = "prototype"
+DEFAULT_LANDSCAPE = "one_unit"
 DEFAULT_CONTROLLERS = "ppo,random,random_new,local,evolution"
 TARGETS = {"swish": "Swish family", "strict_swish": "strict Swish", "top_1_percent": "top 1 %"}
 """What a search is to find, as in `actsearch_controller.arena`, and what the table calls it."""

@@ -1,4 +1,4 @@
-"""Landscapes: what is read back, what is refused, how noise is drawn, and that the packaged one is what it says."""
+"""Landscapes: what is read back, what is refused, how noise is drawn, and that the packaged ones are what they say."""
 
 import csv
 import gzip
@@ -13,13 +13,14 @@ from statistics import fmean, stdev, variance
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from actsearch.config import RunConfig, SpaceSettings
 from actsearch.errors import LandscapeError, UnknownNameError
 from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
-from actsearch.identity import fingerprint
+from actsearch.identity import fingerprint, unit_gain
 from actsearch.landscape import Completeness, Landscape, load, save
 from actsearch.landscape.measured import from_store, noise_sd
 from actsearch.space import Space
@@ -151,7 +152,9 @@ def test_damaged_bytes_get_one_line(tmp_path: Path) -> None:
 
 
 def test_missing_files_and_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"no landscape named 'moon'; known: prototype, or a folder with"):
+    with pytest.raises(
+        UnknownNameError, match=r"no landscape named 'moon'; known: one_unit, prototype, or a folder with"
+    ):
         load("moon")
     save(tiny(), tmp_path)
     (tmp_path / "functions.csv.gz").write_bytes(b"not compressed")
@@ -159,7 +162,7 @@ def test_missing_files_and_unknown_names(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-# --- the packaged one ------------------------------------------------------------------------------------------------
+# --- the packaged ones -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +199,38 @@ def test_the_prototype_flags_the_fifteen_spellings_of_the_swish_family(prototype
         spellings[function.swish] += len(function.spellings)
     assert spellings["family"] + spellings["strict"] == 15
     assert spellings["strict"] == 3
+
+
+@pytest.fixture(scope="module")
+def one_unit() -> Landscape:
+    return load("one_unit")
+
+
+def test_the_one_unit_landscape_is_whole(one_unit: Landscape) -> None:
+    strings = [tokens for function in one_unit.functions.values() for tokens in function.spellings]
+    assert sorted(strings) == sorted(formula.tokens for formula in Space(SpaceSettings()).enumerate())
+    assert one_unit.completeness.covered == len(one_unit.functions) == 4_079
+    by_replicate = Counter(m.replicate for m in one_unit.measurements)
+    assert by_replicate == {0: 4_079, 1: 300, 2: 300}
+    assert Counter(f.swish for f in one_unit.functions.values()) == {"": 4_070, "family": 6, "strict": 3}
+
+
+def test_the_one_unit_landscape_is_of_this_package(one_unit: Landscape) -> None:
+    """Ids, gains and screenings are what the package makes of some functions today."""
+    first = {m.function: m for m in one_unit.measurements if m.replicate == 0}
+    for function in list(one_unit.functions.values())[::400]:
+        expression = expression_of(Formula.from_tokens(function.spellings[0]))
+        assert fingerprint(expression) == function.id
+        assert first[function.id].gain == pytest.approx(unit_gain(expression), rel=1e-12)
+        if not function.finite or function.constant:
+            assert first[function.id].outcome in (Outcome.NONFINITE, Outcome.CONSTANT)
+
+
+def test_both_landscapes_agree_on_what_is_good(one_unit: Landscape, prototype: Landscape) -> None:
+    """Two measurements that share a child, and neither split, gain, seed nor code."""
+    both = [(r, one_unit.reward(prototype.functions[id_].spellings[0])) for id_, r in prototype.true_rewards.items()]
+    assert len(both) == 976
+    assert spearmanr(*zip(*both, strict=True)).statistic == pytest.approx(0.975, abs=0.001)
 
 
 def test_loading_is_quick_and_needs_no_sympy() -> None:

@@ -16,7 +16,7 @@ FAST = ["bench", "--processes", "1", "--seeds", "3"]
 BAD_INPUT = [
     (["--controllers", "ppo,radom"], "no controller named 'radom'; known: ppo, ppo_plain, random"),
     (["--controllers", " , "], "--controllers names at least one, such as ppo,random"),
-    (["--landscape", "moon"], "no landscape named 'moon'; known: prototype, or a folder with landscape.json"),
+    (["--landscape", "moon"], "no landscape named 'moon'; known: one_unit, prototype, or a folder with landscape.json"),
     (["--evaluations", "0"], "evaluations = '0': input should be greater than or equal to 1"),
     (["--batch", "0"], "batch = '0'"),
     (["--lag", "0"], "lag = '0'"),
@@ -45,7 +45,7 @@ def test_bad_input_gets_one_line(arguments: list[str], expected: str, capsys: py
 def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*FAST, "--controllers", "random,random_new", "--evaluations", "120", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["landscape"], found["seeds"]) == ("prototype", 3)
+    assert (found["landscape"], found["seeds"]) == ("one_unit", 3)
     assert list(found["controllers"]) == ["random", "random_new"]
     for controller in found["controllers"].values():
         for target in ("swish", "strict_swish", "top_1_percent"):
@@ -79,7 +79,7 @@ def test_the_table_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_packaged_landscape_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*FAST, "--controllers", "random", "--evaluations", "3"]) == 0
-    assert str(load("prototype")).splitlines()[0] in capsys.readouterr().out
+    assert str(load("one_unit")).splitlines()[0] in capsys.readouterr().out
 
 
 def test_early_stopping_is_told_beside_the_searches_without(capsys: pytest.CaptureFixture[str]) -> None:
