@@ -1,6 +1,7 @@
 """Verifications in the store: several a run, a training's first result stays, whatever asks for it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,11 +95,12 @@ def test_the_first_result_of_a_training_stays_without_a_test_accuracy(tmp_path: 
 
 
 def test_bad_settings_are_refused() -> None:
-    for wrong, words in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"data": []}, "data"),
         ({"data": ["digits"], "seeds": 1}, "seeds"),
         ({"data": ["a", "a"]}, "each name once"),
-    ]:
+    ]
+    for wrong, words in cases:
         with pytest.raises(ConfigError, match=words):
             VerifySettings.parse(wrong)
     with pytest.raises(ValueError, match="the reference is one of the functions"):
