@@ -48,4 +48,5 @@ def averaged(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
     """
     if not recipe.ema_decay:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+    moving = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=moving, use_buffers=True)
