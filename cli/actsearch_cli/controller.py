@@ -37,7 +37,10 @@ def command(
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
     wait_redis: opt.WaitRedis = 10,
+    environment: opt.Environment = None,
     allow_user_code: opt.AllowUserCode = False,
+    log_format: opt.LogFormat = None,
+    metrics: opt.MetricsAt = None,
     as_json: opt.Json = False,
 ) -> None:
     """Drive a search on the workers of a Redis-compatible server; start those with `actsearch worker`.
@@ -45,11 +48,16 @@ def command(
     Exits 0 when the search is done. Killed at any moment, it goes on with --resume RUN and loses nothing.
     """
     from actsearch.errors import ConfigError
+    from actsearch_cli.link import Link, check_environment
     from actsearch_cli.session import drive
     from actsearch_cli.start import change_settings, run_to_drive
+    from actsearch_workers import logs
     from actsearch_workers.connection import connect, find_address
     from actsearch_workers.environment import PROCESS_ENVIRONMENT
 
+    check_environment(environment)
+    if log_format is not None:
+        logs.set_up(log_format, {})
     os.environ.update(PROCESS_ENVIRONMENT)
     address = find_address(redis_url, redis_password_file, os.environ)
     if address is None:
@@ -69,7 +77,9 @@ def command(
             "allow_user_code": allow_user_code,
         }
     folder = run_to_drive(parameters, dataset_here=False)
+    logs.current["run"] = folder.name
+    link = Link(address=address, connection=connection, environment=environment, metrics=metrics)
     with folder.lock():
         change_settings(folder, parameters)
-        code = drive(folder, connection, as_json=as_json)
+        code = drive(folder, link, as_json=as_json)
     raise typer.Exit(code)

@@ -1,7 +1,7 @@
 """One sitting at a run's finals: begin or go on with them, drive them, show how it goes."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
@@ -9,12 +9,10 @@ from actsearch.config import FinalsSettings
 from actsearch.errors import ConfigError
 from actsearch.runs import RunFolder
 from actsearch_cli.interrupt import INTERRUPTED, stopping
+from actsearch_cli.link import Link
 from actsearch_cli.live import FinalsLines, View
 from actsearch_cli.options import data_dir
 from actsearch_cli.settings import panel_recipes
-
-if TYPE_CHECKING:
-    import redis
 
 
 def is_done(folder: RunFolder) -> bool:
@@ -57,28 +55,28 @@ def begin(
         begin_finals(store, name, settings, recipes)
 
 
-def drive(
-    folder: RunFolder, connection: "redis.Redis", *, watch: Callable[[], None] = lambda: None, console: Console
-) -> int:
+def drive(folder: RunFolder, link: Link, *, console: Console) -> int:
     """Drives finals that were begun to their end on the workers behind a server; returns the exit code.
 
     Args:
         folder: the run; the caller holds its lock.
-        connection: the server.
-        watch: looks after what was started for the run, every few seconds.
+        link: the way to its workers.
         console: where to show how it goes.
     """
     from actsearch_controller.finals.loop import drive as drive_finals
-    from actsearch_workers.queue import RqEvaluator
 
     with folder.open() as (store, name), stopping() as stop:
-        evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status, FinalsLines()) as view:
+        evaluator = link.evaluator(store, name)
+        look = link.sightings(folder, store, name, evaluator)
+        with View(console, evaluator, FinalsLines()) as view:
 
             def on_progress(progress: Any) -> None:
                 if folder.stop_file.exists():
                     stop.set()
+                look(progress)
                 view(progress)
 
             result = drive_finals(store, name, evaluator, stop=stop, on_progress=on_progress)
+        if result is not None:
+            evaluator.close()
     return INTERRUPTED if result is None else 0

@@ -19,6 +19,7 @@ from actsearch_cli import (
     space,
     status,
     stop,
+    watch,
     worker,
 )
 
@@ -31,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for _module in (search, controller, worker, status, runs, stop, finals, report, show, export, bench, space):
+for _module in (
+    search,
+    controller,
+    worker,
+    status,
+    watch,
+    runs,
+    stop,
+    finals,
+    report,
+    show,
+    export,
+    bench,
+    space,
+):
     app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
 app.add_typer(data.app, name="data")
 

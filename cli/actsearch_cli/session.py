@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,52 +14,44 @@ from actsearch.store import RunState, Store
 from actsearch_cli import finals_session, finals_text
 from actsearch_cli.finals_text import print_finals
 from actsearch_cli.interrupt import INTERRUPTED, stopping
+from actsearch_cli.link import Link
 from actsearch_cli.live import SearchLines, View
 from actsearch_cli.status import document
 
-if TYPE_CHECKING:
-    import redis
 
-
-def drive(
-    folder: RunFolder,
-    connection: "redis.Redis",
-    *,
-    watch: Callable[[], None] = lambda: None,
-    as_json: bool = False,
-) -> int:
+def drive(folder: RunFolder, link: Link, *, as_json: bool = False) -> int:
     """Drives a run's search to its end on the workers behind a server; returns the exit code.
 
     Args:
         folder: the run; the caller holds its lock.
-        connection: the server.
-        watch: looks after what was started for the run, every few seconds.
+        link: the way to its workers.
         as_json: print one JSON document at the end and nothing else.
     """
     from actsearch_controller.search import resume
-    from actsearch_workers.queue import RqEvaluator
 
     console = Console(stderr=as_json, quiet=as_json)
     with folder.open() as (store, name), stopping() as stop:
-        evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status, SearchLines()) as view:
+        evaluator = link.evaluator(store, name)
+        look = link.sightings(folder, store, name, evaluator)
+        with View(console, evaluator, SearchLines()) as view:
 
             def on_progress(progress: Any) -> None:
                 if folder.stop_file.exists():
                     stop.set()
+                look(progress)
                 view(progress)
 
             record = resume(store, name, evaluator, stop=stop, on_progress=on_progress)
-    code = INTERRUPTED if record.state is RunState.INTERRUPTED else 0
+        code = INTERRUPTED if record.state is RunState.INTERRUPTED else 0
+        if code == 0:
+            evaluator.close()
     if code == 0 and record.config.finals.after_search:
-        code = _finals(folder, connection, watch, console, record.config)
+        code = _finals(folder, link, console, record.config)
     conclude(folder, console, as_json)
     return code
 
 
-def _finals(
-    folder: RunFolder, connection: "redis.Redis", watch: Callable[[], None], console: Console, config: RunConfig
-) -> int:
+def _finals(folder: RunFolder, link: Link, console: Console, config: RunConfig) -> int:
     """The finals that follow a search; a search that trained nothing has none."""
     try:
         finals_session.begin(
@@ -75,7 +66,7 @@ def _finals(
         return 0
     if finals_session.is_done(folder):
         return 0
-    return finals_session.drive(folder, connection, watch=watch, console=console)
+    return finals_session.drive(folder, link, console=console)
 
 
 def conclude(folder: RunFolder, console: Console, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from actsearch_workers.connection import connect
 from actsearch_workers.jobs import FUNCTION, QUEUE, SERIALIZER, AllowedJob, Notice, inbox_key, job_id, publish
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from tests.integration.fake_training import RUN, job
+from tests.integration.fake_training import QUEUED, RUN, bind, job
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_a_job_id_holds_only_what_rq_allows_and_names_one_attempt(run: str, eval
 
 
 def test_only_json_is_in_the_server_and_nothing_expires(connection: redis.Redis, queue: rq.Queue) -> None:
-    RqEvaluator(connection, RUN).submit([job(7)])
+    bind(connection)
+    RqEvaluator(connection, QUEUED).submit([job(7)])
     key = AllowedJob.key_for(job_id(RUN, job(7).evaluation, 0))
     raw = {cast(bytes, field): cast(bytes, value) for field, value in connection.hgetall(key).items()}
     name, instance, args, kwargs = json.loads(zlib.decompress(raw[b"data"]))
