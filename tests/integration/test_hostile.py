@@ -13,6 +13,7 @@ from actsearch_workers.jobs import FUNCTION, AllowedJob, job_id
 from actsearch_workers.queue import RqEvaluator
 from tests.integration.conftest import WorkerStarter, eventually
 from tests.integration.fake_training import QUEUED, RUN, job
+from tests.integration.test_queue_contract import collect_all
 
 GOOD = job(1, "sleep 0").model_dump(mode="json")
 
@@ -93,8 +94,7 @@ def test_nothing_runs_and_the_worker_lives_on(
         connection.hset(AllowedJob.key_for(id), mapping={**base, b"status": b"queued", **change})
         connection.rpush(queue, id)
     evaluator.submit([job(number) for number in range(2, 5)])
-    done: list[str] = []
-    eventually(lambda: done.extend(e.evaluation for e in evaluator.collect(0.5)) or len(done) == 3, 400)
+    done = collect_all(evaluator, 3, 400)
     assert sorted(done) == [job(number).evaluation for number in range(2, 5)]
     assert connection.llen(queue) == 0
     assert not canary.exists()

@@ -14,6 +14,7 @@ from actsearch_workers.matching import Wanted
 from actsearch_workers.queue import QueuedRun, RqEvaluator
 from tests.integration.conftest import WorkerStarter, eventually
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
+from tests.integration.test_queue_contract import collect_all
 
 
 def say(connection: redis.Redis, attempt: int, error: str = "killed by SIGSEGV", **facts: object) -> None:
@@ -115,8 +116,7 @@ def test_a_function_that_crashes_its_process_is_quarantined_by_a_real_worker(
     start_workers("one")
     evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1, "crash 7"), job(2, f"once {tmp_path}/first die")])
-    found: dict[str, Evaluation] = {}
-    eventually(lambda: [found.update({e.evaluation: e}) for e in evaluator.collect(0.5)] and len(found) == 2, 100)
+    found = collect_all(evaluator, 2, 100)
     assert found[job(1).evaluation].outcome is Outcome.QUARANTINED
     assert "5 times at step 7: the training process was killed by SIGSEGV" in found[job(1).evaluation].reason
     assert found[job(2).evaluation].outcome is Outcome.TRAINED
@@ -149,6 +149,5 @@ def test_a_worker_with_other_data_idles_and_says_so(connection: redis.Redis, sta
     eventually(lambda: len(evaluator.status().workers) == 2 and evaluator.status().workers[1].idles, 100)
     assert evaluator.status().workers[1].idles == {RUN: f"data {'cd' * 8}, not {'ab' * 8}"}
     evaluator.submit([job(number) for number in range(2, 12)])
-    done: list[Evaluation] = []
-    eventually(lambda: [done.extend(evaluator.collect(0.5))] and len(done) == 10, 100)
-    assert {evaluation.worker for evaluation in done} == {"one"}
+    done = collect_all(evaluator, 10, 100)
+    assert {evaluation.worker for evaluation in done.values()} == {"one"}

@@ -45,7 +45,12 @@ def test_an_error_of_ours_stays_one_and_others_are_the_machines() -> None:
 def test_something_else_can_be_done_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks, "WAIT_SECONDS", 0.02)
     done: list[int] = []
-    assert in_fork(lambda: time.sleep(0.3) or "slept", lambda: done.append(1)) == "slept"
+
+    def sleep() -> str:
+        time.sleep(0.3)
+        return "slept"
+
+    assert in_fork(sleep, lambda: done.append(1)) == "slept"
     assert len(done) > 1
 
 
