@@ -70,11 +70,8 @@ class FinalsStore:
     def test_accuracies(self, run: str) -> list[FinalTestRecord]:
         """Everything measured on test images, by function, child and seed."""
         with Session(self._engine) as session:
-            rows = session.scalars(
-                select(FinalTestRow)
-                .where(FinalTestRow.run_id == self._run_id(session, run))
-                .order_by(FinalTestRow.fingerprint, FinalTestRow.child, FinalTestRow.seed)
-            )
+            rows = session.scalars(select(FinalTestRow).where(FinalTestRow.run_id == self._run_id(session, run)))
+            # Sorted here: databases order letters by their locale.
             return [
                 FinalTestRecord(
                     fingerprint=row.fingerprint,
@@ -83,7 +80,7 @@ class FinalsStore:
                     accuracy=row.accuracy,
                     measured_at=row.measured_at,
                 )
-                for row in rows
+                for row in sorted(rows, key=lambda row: (row.fingerprint, row.child, row.seed))
             ]
 
     def begin(self, run: str, plan: FinalsPlan) -> FinalsRecord:
@@ -149,7 +146,8 @@ class FinalsStore:
         """Says what the finals are doing and why; `seconds` of wall-clock time so far where they are known."""
         with Session(self._writer) as session, session.begin():
             row = session.get_one(FinalsRow, self._run_id(session, run))
-            row.state, row.reason = state.value, reason
+            # A worker's own words may be in it, and PostgreSQL's texts hold no zero bytes.
+            row.state, row.reason = state.value, reason.replace("\0", "")
             if seconds is not None:
                 row.seconds = seconds
 

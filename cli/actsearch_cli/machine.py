@@ -69,7 +69,7 @@ class Machine:
             worker = [sys.executable, "-m", "actsearch_cli.main", "worker"]
             worker += ["--allow-user-code"] if self.allow_user_code else []
             commands = [[*worker, "--device", chosen] for chosen in self.devices]
-            pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
+            pool = stack.enter_context(LocalWorkers(commands, folder.logs, {**environment_of(address), **_NO_STORE}))
             watched.append(pool.check)
 
             def watch() -> None:
@@ -77,6 +77,10 @@ class Machine:
                     check()
 
             yield address, watch
+
+
+_NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": ""}
+"""Workers are not told the store's password: only the controller writes to it."""
 
 
 def _devices(wanted: str, workers: int | None) -> list[str]:

@@ -1,13 +1,28 @@
 """Options that several commands share, each described once."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from actsearch.runs import RunFolder
+
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder that holds the runs.", envvar="ACTSEARCH_RUNS")]
 Run = Annotated[str, typer.Argument(help="A run's name under --runs-dir, or its folder.", show_default=False)]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="PostgreSQL database that holds the runs, postgresql://USER@HOST/DATABASE, without a password. Also "
+        "ACTSEARCH_STORE_URL.",
+        show_default="store.sqlite in the run's folder",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RedisUrl = Annotated[
     str | None,
@@ -43,6 +58,25 @@ RUNS_DIR = Path("runs")
 def data_dir() -> Path:
     """Where downloaded data sets are: ACTSEARCH_DATA, else a folder of the user's."""
     return Path(os.environ.get("ACTSEARCH_DATA") or Path.home() / ".local" / "share" / "actsearch").expanduser()
+
+
+def shared_store(store: str | None) -> "URL | None":
+    """The database that --store or ACTSEARCH_STORE_URL names; None: each run's own folder holds it."""
+    from actsearch.store.address import find_store
+
+    return find_store(store, os.environ)
+
+
+def existing_run(runs_dir: Path, run: str, store: str | None) -> "RunFolder":
+    """The folder of the run that a command line names; `RunError` where there is none."""
+    from actsearch.runs import find_run
+    from actsearch.store.address import with_password
+
+    shared = shared_store(store)
+    folder = find_run(runs_dir, run, database=shared)
+    if folder.database is None or folder.database is shared:
+        return folder
+    return replace(folder, database=with_password(folder.database, os.environ))
 
 
 ConfigFile = Annotated[

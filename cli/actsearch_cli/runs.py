@@ -3,19 +3,19 @@
 import json
 import sys
 
-from actsearch_cli.options import RUNS_DIR, Json, RunsDir
+from actsearch_cli.options import RUNS_DIR, Json, RunsDir, Store, shared_store
 
 NAME = "runs"
 
 
-def command(runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
-    """List the runs under a folder."""
+def command(runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = False) -> None:
+    """List the runs under a folder, or those of a shared database."""
     from actsearch.errors import RunError
     from actsearch.runs import run_folders
     from actsearch_cli.status import document
 
     documents = []
-    for folder in run_folders(runs_dir):
+    for folder in run_folders(runs_dir, database=shared_store(store)):
         try:
             documents.append(document(folder))
         except RunError as err:  # one that is being made, or half copied: the others are still there to be seen

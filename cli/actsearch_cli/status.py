@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir
+from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir, Store, existing_run
 
 if TYPE_CHECKING:
     from actsearch.runs import RunFolder
@@ -12,14 +12,12 @@ if TYPE_CHECKING:
 NAME = "status"
 
 
-def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
+def command(run: Run, runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = False) -> None:
     """Show a run: state, counts by outcome, the best so far, what is in flight, the controller's health.
 
     Reads the store only, so that it works with the server down, from any folder, while the run goes on.
     """
-    from actsearch.runs import find_run
-
-    status = document(find_run(runs_dir, run))
+    status = document(existing_run(runs_dir, run, store))
     if as_json:
         print(json.dumps(status, indent=2, ensure_ascii=False))
         return
