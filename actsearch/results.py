@@ -78,6 +78,6 @@ def load(run: str | Path, runs_dir: str | Path = "runs", *, store: str | None = 
     """
     database = None if store is None else parse_store(store, "store")
     folder = find_run(Path(runs_dir), str(run), database=database)
-    with folder.open() as (store, name):
-        records = store.evaluations(name, layers=False)
+    with folder.open() as (opened, name):
+        records = opened.evaluations(name, layers=False)
     return Run(name, [Found(e.record, e.reward, e.trainings, e.evaluation.gain) for e in leaderboard(records)])

@@ -63,8 +63,16 @@ def running(initdb: Path, postgres: Path) -> Iterator[Server]:
     server = None
     try:
         data = folder / "data"
-        command = [initdb, "--no-sync", "--no-locale", "--encoding=UTF8", "--auth=trust", "--username=actsearch", "-D"]
-        subprocess.run([*command, data], user=user, cwd="/", check=True, capture_output=True)
+        command = [
+            str(initdb),
+            "--no-sync",
+            "--no-locale",
+            "--encoding=UTF8",
+            "--auth=trust",
+            "--username=actsearch",
+            "-D",
+        ]
+        subprocess.run([*command, str(data)], user=user, cwd="/", check=True, capture_output=True)
         rules = "local all guarded scram-sha-256\nlocal all all trust\n"
         (data / "pg_hba.conf").write_text(rules)
         settings = {

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from actsearch.errors import RunError, RunPausedError
 from actsearch.store.address import shown
 
-HEAD = "0003"
+HEAD = "0005"
 """The newest revision under `migrations/versions`."""
 
 BUSY_TIMEOUT_SECONDS = 30.0

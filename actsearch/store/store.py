@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, load_only
@@ -38,6 +38,7 @@ from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, Propo
 KEYS_A_QUERY = 500
 """Keys looked up in one statement; databases limit how many parameters one may carry."""
 
+_RESULT_COLUMNS = ("outcome", "reward", "steps", "result", "layers", "finished_at")
 _LAYERS = TypeAdapter(tuple[LayerRecord, ...])
 
 
@@ -233,30 +234,25 @@ class Store:
             raise RunExistsError(f"there is a run named {name!r} already; choose another name or resume it") from err
 
     def record(self, evaluation: Evaluation) -> bool:
-        """Stores a result; the first one of an evaluation stays for good.
+        """Stores one result of a run, as `record_all` does; whether it was stored."""
+        return bool(self.record_all(evaluation.run, [evaluation]))
+
+    def record_all(self, name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """Stores results of a run in one transaction; the first one of an evaluation stays for good.
 
         Returns:
-            Whether it was stored: False for an evaluation that has its result already, or that the run never asked
-            for (a queue that outlived an older run of the same name may still deliver such).
+            Those that were stored, in the order given: not one whose evaluation has its result already, or that the
+            run never asked for (a queue that outlived an older run of the same name may still deliver such).
         """
+        first = {evaluation.evaluation: evaluation for evaluation in reversed(evaluations)}
+        now = datetime.now(UTC)
         with Session(self._writer) as session, session.begin():
-            changed = session.connection().execute(
-                update(EvaluationRow)
-                .where(
-                    EvaluationRow.run_id == _run_row(session, evaluation.run).id,
-                    EvaluationRow.key == evaluation.evaluation,
-                    EvaluationRow.finished_at.is_(None),
-                )
-                .values(
-                    outcome=evaluation.outcome.value,
-                    reward=evaluation.reward,
-                    steps=evaluation.steps,
-                    result=evaluation.model_copy(update={"layers": ()}).to_json(),
-                    layers=_LAYERS.dump_json(evaluation.layers).decode(),
-                    finished_at=datetime.now(UTC),
-                )
-            )
-            return changed.rowcount == 1
+            run_id = _run_row(session, name).id
+            open_ = _open_keys(session, run_id, list(first))
+            taken = [evaluation for key, evaluation in reversed(first.items()) if key in open_]
+            if taken:
+                session.connection().execute(_FINISH, [_finished(run_id, evaluation, now) for evaluation in taken])
+        return taken
 
     def advance(self, name: str, step: Advance) -> None:
         """Tells a batch, asks for the next and replaces the controller's state, all or nothing.
@@ -332,6 +328,39 @@ class Store:
             _run_row(session, name).config = config.model_dump(mode="json")
 
 
+_FINISH = (
+    update(EvaluationRow)
+    .where(
+        EvaluationRow.run_id == bindparam("of_run"),
+        EvaluationRow.key == bindparam("of_key"),
+        EvaluationRow.finished_at.is_(None),
+    )
+    .values({column: bindparam(column) for column in _RESULT_COLUMNS})
+)
+
+
+def _finished(run_id: int, evaluation: Evaluation, now: datetime) -> dict[str, Any]:
+    values = (
+        evaluation.outcome.value,
+        evaluation.reward,
+        evaluation.steps,
+        evaluation.model_copy(update={"layers": ()}).to_json(),
+        _LAYERS.dump_json(evaluation.layers).decode(),
+        now,
+    )
+    return {"of_run": run_id, "of_key": evaluation.evaluation, **dict(zip(_RESULT_COLUMNS, values, strict=True))}
+
+
+def _open_keys(session: Session, run_id: int, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that the run has asked for and that have no result."""
+    found: set[str] = set()
+    for start in range(0, len(keys), KEYS_A_QUERY):
+        wanted = EvaluationRow.key.in_(keys[start : start + KEYS_A_QUERY])
+        asked = select(EvaluationRow.key).where(EvaluationRow.run_id == run_id, EvaluationRow.finished_at.is_(None))
+        found.update(session.scalars(asked.where(wanted)))
+    return found
+
+
 def _run_row(session: Session, name: str) -> RunRow:
     row = session.scalar(select(RunRow).where(RunRow.name == name))
     if row is None:
@@ -384,7 +413,9 @@ def _best(session: Session, run_id: int) -> BestRecord | None:
     repeated = rewards.where(*mine, EvaluationRow.canonical.in_(again)).order_by(EvaluationRow.number)
     once = rewards.where(*mine, EvaluationRow.canonical.not_in(again))
     best_once = once.order_by(EvaluationRow.reward.desc(), EvaluationRow.number).limit(1)
-    for canonical, reward in (*session.execute(repeated), *session.execute(best_once)):
+    # Without an index on the texts, which may be too long for one, this reads a column of every row.
+    found = session.execute(repeated).all() if session.scalar(select(again.exists())) else []
+    for canonical, reward in (*found, *session.execute(best_once)):
         standings.add(canonical, reward or FLOOR_REWARD)
     first = standings.first
     if first is None or first.mean <= FLOOR_REWARD:

@@ -301,8 +301,8 @@ def test_every_kept_schema_opens(kind: str, schema: str, tmp_path: Path, request
     with closing(sqlite3.connect(tmp_path / "kept.sqlite")) as old:
         old.executescript((SCHEMAS / f"{schema}.sql").read_text())
         if kind == "postgresql":
-            where = request.getfixturevalue("postgres_server").new_database()
-            copied(old, where, schema)
+            where = url = request.getfixturevalue("postgres_server").new_database()
+            copied(old, url, schema)
     with Store.open(where, create=False) as store:
         run = store.run("kept")
         assert run.config.seed == 3
@@ -384,7 +384,7 @@ def test_a_store_of_a_newer_actsearch_is_refused_untouched(tmp_path: Path) -> No
     newer = sqlite3.connect(tmp_path / "s.sqlite")
     newer.execute("UPDATE alembic_version SET version_num = '9999'")
     newer.commit()
-    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0003"):
+    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0005"):
         Store.open(tmp_path / "s.sqlite")
     assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     newer.close()

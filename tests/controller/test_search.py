@@ -153,10 +153,13 @@ class CrashingStore(Store):
             raise Crash
         return result
 
-    def record(self, evaluation: Evaluation) -> bool:
-        if self.lookup(evaluation.run, [evaluation.evaluation])[evaluation.evaluation].evaluation is not None:
-            return False  # delivered again: nothing is written
-        return bool(self._write(lambda: Store.record(self, evaluation)))
+    def record_all(self, name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        known = self.lookup(name, [evaluation.evaluation for evaluation in evaluations])
+        if all(record.evaluation is not None for record in known.values()):
+            return []  # delivered again: nothing is written
+        stored: list[Evaluation] = []
+        self._write(lambda: stored.extend(Store.record_all(self, name, evaluations)))
+        return stored
 
     def advance(self, name: str, step: Advance) -> None:
         self._write(lambda: Store.advance(self, name, step))
