@@ -1,8 +1,11 @@
 """Options of the whole suite."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the test processes fill the cores, and their children inherit it
 
 
 @pytest.fixture(autouse=True, scope="session")
