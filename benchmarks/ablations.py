@@ -9,17 +9,16 @@ corrected for their number. `--only` takes names with semicolons between.
 
 import argparse
 import json
-import math
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import wilcoxon
-
 from actsearch.config import PLAIN_PPO, RunConfig
 from actsearch.landscape import load
-from actsearch_controller.comparison import BUDGETS, Comparison, compare
+from actsearch_controller.arena import TARGETS
+from actsearch_controller.comparison import Comparison, compare
+from actsearch_controller.differences import measures, signed_rank_p
 
 REFERENCE = "ppo"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -81,42 +80,28 @@ def main() -> None:
 
 def row(name: str, found: dict[str, Comparison]) -> dict[str, Any]:
     """One variant's numbers, with the differences from the reference."""
-    mine, reference = found[name], found[REFERENCE]
-    numbers: dict[str, Any] = {"variant": name, "seconds": mine.seconds}
-    for budget in BUDGETS:
-        if budget <= mine.budget:
-            regrets = mine.regrets[:, budget - 1]
-            numbers[f"regret_{budget}"] = float(regrets.mean())
-            numbers[f"regret_{budget}_vs"] = paired(regrets, reference.regrets[:, budget - 1])
-    for target in ("swish", "strict_swish"):
-        needed = mine.needed(target)
-        numbers[target] = [needed.median, needed.q25, needed.q75]
-        numbers[f"{target}_vs"] = paired(capped(mine, target), capped(reference, target))
-    return numbers
-
-
-def capped(comparison: Comparison, target: str) -> np.ndarray:
-    """Evaluations up to the target by seed, the budget + 1 where it was not found."""
-    return np.array([min(play.found.get(target, math.inf), comparison.budget + 1) for play in comparison.plays])
-
-
-def paired(mine: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Mean difference and Wilcoxon's p."""
-    difference = mine - reference
-    p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-    return float(difference.mean()), p
+    mine, reference = measures(found[name]), measures(found[REFERENCE])
+    gaps = {what: mine[what] - reference[what] for what in mine}
+    return {
+        "variant": name,
+        "seconds": found[name].seconds,
+        "mean": {what: float(values.mean()) for what, values in mine.items()},
+        "difference": {what: float(gap.mean()) for what, gap in gaps.items()},
+        "p": {what: signed_rank_p(gap) for what, gap in gaps.items()},
+        "needed": {target: asdict(found[name].needed(target)) for target in TARGETS},
+    }
 
 
 def text(numbers: dict[str, Any]) -> str:
     parts = [f"{numbers['variant']:<38}"]
-    for budget in BUDGETS:
-        if f"regret_{budget}" in numbers:
-            difference, p = numbers[f"regret_{budget}_vs"]
-            parts.append(f"{budget}: {100 * numbers[f'regret_{budget}']:.2f} ({100 * difference:+.2f}, p {p:.2g})")
-    for target in ("swish", "strict_swish"):
-        middle, q25, q75 = numbers[target]
-        difference, p = numbers[f"{target}_vs"]
-        parts.append(f"{target} {middle} ({q25}-{q75}) ({difference:+.0f}, p {p:.2g})")
+    for what, mean in numbers["mean"].items():
+        difference, p = numbers["difference"][what], numbers["p"][what]
+        if what in TARGETS:
+            needed = numbers["needed"][what]
+            shown = f"{needed['median']} ({needed['q25']}-{needed['q75']}) ({difference:+.0f}"
+        else:
+            shown = f"{100 * mean:.2f} ({100 * difference:+.2f}"
+        parts.append(f"{what}: {shown}, p {p:.2g})")
     return " | ".join([*parts, f"{numbers['seconds']:.1f} s"])
 
 

@@ -1,14 +1,11 @@
 """`actsearch bench`: controllers side by side on a landscape, without training."""
 
-import csv
-import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,21 +13,14 @@ from actsearch_cli.counting import counted
 from actsearch_cli.options import Json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from actsearch.config import EarlyStoppingSettings
     from actsearch.landscape import Landscape
-    from actsearch_controller.comparison import Comparison, Needed
-    from actsearch_controller.savings import Savings
+    from actsearch_controller.comparison import Comparison
 
 NAME = "bench"
 
 DEFAULT_LANDSCAPE = "one_unit"
 DEFAULT_CONTROLLERS = "ppo,random,random_new,local,evolution"
-TARGETS = {"swish": "Swish family", "strict_swish": "strict Swish", "top_1_percent": "top 1 %"}
-"""What a search is to find, as in `actsearch_controller.arena`, and what the table calls it."""
-PIPED_WIDTH = 150
-"""Columns of the table where the output is no terminal."""
 
 
 def command(
@@ -75,13 +65,15 @@ def command(
     best. Then the evaluations up to the first member of the Swish family a*x*sigmoid(b*x), of its strict part (a
     trainable beta inside sigmoid), and of the best hundredth: median (quartiles), and the share of seeds that found
     it. Functions known already are free, but for `random` every draw counts. What the landscape does not cover is
-    masked: neither told nor counted.
+    masked: neither told nor counted. A second table sets every controller against the first that is named, seed by
+    seed.
 
     actsearch bench --controllers ppo,random --seeds 50
     """
     from actsearch.config import RunConfig
     from actsearch.errors import ConfigError
     from actsearch.landscape import load
+    from actsearch_cli.bench_text import as_csv, document, print_comparison
     from actsearch_controller.comparison import compare
     from actsearch_controller.savings import savings
 
@@ -103,16 +95,13 @@ def command(
         stopped = compare(table, again, seeds=seeds, processes=processes, watch=counted)
         saved = {name: savings(found[name], stopped[name]) for name in names}
     if output is not None:
-        output.write_text(_csv(found), encoding="utf-8")
+        output.write_text(as_csv(found), encoding="utf-8")
     if figure is not None and draw is not None:
         figure.write_bytes(draw(found))
     if as_json:
-        document = _document(table, config, seeds, found)
-        document |= {"early_stopping": {name: asdict(row) for name, row in saved.items()}} if saved else {}
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json.dumps(document(table, config, seeds, found, saved), indent=2, ensure_ascii=False))
     else:
-        _print(table, config, seeds, found)
-        _print_savings(saved)
+        print_comparison(table, config, seeds, found, saved)
 
 
 def _early_stopping(landscape: "Landscape", wanted: bool, keep: float | None) -> "EarlyStoppingSettings | None":
@@ -128,19 +117,6 @@ def _early_stopping(landscape: "Landscape", wanted: bool, keep: float | None) ->
         raise ConfigError(f"--early-stopping: landscape {landscape.name!r} has no learning curves")
     settings = {} if keep is None else {"keep": keep}
     return RunConfig.parse({"early_stopping": settings}).early_stopping
-
-
-def _print_savings(saved: "Mapping[str, Savings]") -> None:
-    if saved:
-        print("\nwith early stopping")
-    for name, row in saved.items():
-        error = "" if row.standard_error is None else f" ± {100 * row.standard_error:.3f}"
-        fewer = row.steps / max(row.steps_stopping, 1)
-        print(
-            f"{name}: {row.steps_stopping:,.0f} steps in place of {row.steps:,.0f} ({fewer:.2f} times fewer), "
-            f"{row.stopped:.0%} of the children stopped, regret {100 * row.regret_difference:+.3f}{error} points; "
-            f"{row.fewer_steps:.2f} times fewer at equal regret"
-        )
 
 
 def _check_writable(flag: str, path: Path | None) -> None:
@@ -167,96 +143,3 @@ def _drawer(path: Path) -> "Callable[[Mapping[str, Comparison]], bytes]":
         return style.render(partial(bench.draw, curves), style.WIDE, path.suffix[1:])[0]  # type: ignore[arg-type]
 
     return draw
-
-
-def _document(landscape: "Landscape", config: Any, seeds: int, found: "Mapping[str, Comparison]") -> dict[str, Any]:
-    return {
-        "landscape": landscape.name,
-        "completeness": asdict(landscape.completeness),
-        "noise_sd": landscape.description.noise_sd,
-        "seeds": seeds,
-        "evaluations": config.evaluations,
-        "batch": config.batch,
-        "lag": config.lag,
-        "controllers": {name: _measures(comparison) for name, comparison in found.items()},
-    }
-
-
-def _measures(comparison: "Comparison") -> dict[str, Any]:
-    from actsearch_controller.comparison import BUDGETS
-
-    regrets = {str(n): comparison.regret_after(n) for n in (*BUDGETS, comparison.budget)}
-    return {
-        **{f"evaluations_to_{target}": asdict(comparison.needed(target)) for target in TARGETS},
-        "regret": {n: regret and regret.median for n, regret in regrets.items()},
-        "regret_spread": {n: regret and asdict(regret) for n, regret in regrets.items()},
-        "repeats": comparison.repeats,
-        "not_covered": comparison.not_covered,
-        "entropy": comparison.entropy,
-        "evaluations": comparison.evaluations,
-        "ended_early": comparison.over,
-        "seconds": comparison.seconds,
-    }
-
-
-def _csv(found: "Mapping[str, Comparison]") -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["controller", "evaluations", "regret_q25", "regret", "regret_q75", *(f"found_{t}" for t in TARGETS)]
-    )
-    for name, comparison in found.items():
-        shares = [comparison.found_share(target) for target in TARGETS]
-        for k, regret in enumerate(comparison.regret_bands.T):
-            writer.writerow([name, k + 1, *map(float, regret), *(float(share[k]) for share in shares)])
-    return out.getvalue()
-
-
-def _print(landscape: "Landscape", config: Any, seeds: int, found: "Mapping[str, Comparison]") -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)
-    print(landscape)
-    print(f"{seeds} seeds, {config.evaluations} evaluations, batches of {config.batch}, lag {config.lag}\n")
-    console.print(_table(config.evaluations, found))
-    for name, comparison in found.items():
-        if comparison.over:
-            print(f"{name}: {comparison.over:.0%} of the searches had nothing new left before their budget was used up")
-
-
-def _table(budget: int, found: "Mapping[str, Comparison]") -> "Table":
-    from rich.table import Table
-
-    from actsearch_controller.comparison import BUDGETS
-
-    shown = sorted({*(n for n in BUDGETS if n < budget), budget})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("controller")
-    for title in (*(f"regret at {n:,}" for n in shown), *TARGETS.values()):
-        table.add_column(title, justify="right")
-    for title in ("repeats", "masked", "entropy", "s a search"):
-        table.add_column(title, justify="right")
-    for name, comparison in found.items():
-        table.add_row(name, *_cells(comparison, shown))
-    return table
-
-
-def _cells(comparison: "Comparison", shown: list[int]) -> Iterator[str]:
-    for n in shown:
-        regret = comparison.regret_after(n)
-        assert regret is not None, "the budgets shown are within the budget"
-        yield f"{100 * regret.median:.2f} ({100 * regret.q25:.2f}-{100 * regret.q75:.2f})"
-    for target in TARGETS:
-        yield _needed(comparison.needed(target), comparison.budget, float(comparison.found_share(target)[-1]))
-    yield f"{comparison.repeats:.0%}"
-    yield f"{comparison.not_covered:.0%}"
-    yield "" if comparison.entropy is None else f"{comparison.entropy:.2f}"
-    yield f"{comparison.seconds:.2f}"
-
-
-def _needed(needed: "Needed", budget: int, share: float) -> str:
-    """Median (quartiles) and share; what too few seeds found within the budget is more than that."""
-    q25, middle, q75 = (f">{budget:,}" if n is None else f"{n:,}" for n in (needed.q25, needed.median, needed.q75))
-    return f"{middle} ({q25}-{q75}) {share:.0%}" if needed.q25 else f"{q25} {share:.0%}"

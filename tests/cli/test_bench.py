@@ -58,6 +58,9 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
         assert controller["seconds"] > 0
         assert controller["evaluations"] == 120
     assert found["controllers"]["random_new"]["repeats"] == 0 < found["controllers"]["random"]["repeats"]
+    assert found["reference"] == "random"
+    assert list(found["minus_reference"]) == ["random_new"]
+    assert found["minus_reference"]["random_new"]["regret at 120"].keys() == {"mean", "p"}
 
 
 def test_the_table_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +82,18 @@ def test_the_table_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_packaged_landscape_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*FAST, "--controllers", "random", "--evaluations", "3"]) == 0
-    assert str(load("one_unit")).splitlines()[0] in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert str(load("one_unit")).splitlines()[0] in out
+    assert "Minus" not in out, "there is no other controller"
+
+
+def test_controllers_are_set_against_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*FAST, "--controllers", "random,random_new", "--evaluations", "3"]) == 0
+    title, heads, row = capsys.readouterr().out.strip().splitlines()[-3:]
+    assert title.startswith("Minus random, mean over the seeds in pairs")
+    assert heads.split("  ")[:2] == ["controller", "regret at 3"]
+    assert row.startswith("random_new  ")
+    assert row.count("(p ") == 4
 
 
 def test_early_stopping_is_told_beside_the_searches_without(capsys: pytest.CaptureFixture[str]) -> None:
