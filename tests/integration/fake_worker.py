@@ -1,11 +1,19 @@
-"""A worker process with a fake training: `python -m tests.integration.fake_worker URL LEASE_SECONDS NAME`."""
+"""A worker process with a fake training and fake data.
+
+`python -m tests.integration.fake_worker URL LEASE_SECONDS TORCH NAME [GRACE_SECONDS [DIGEST]]`
+
+TORCH says whether it imports torch, which takes most of its start, to name its environment: `torch` or `none`.
+"""
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import actsearch_workers
 from actsearch_workers import worker
 from actsearch_workers.connection import Address
+from actsearch_workers.jobs import WorkerSettings
 from tests.integration import fake_training
 
 
@@ -15,11 +23,20 @@ def import_torch_only() -> None:
     torch.set_num_threads(1)
 
 
+def do_without_torch() -> None:
+    stand_in: Any = SimpleNamespace(device=str)
+    sys.modules["torch"] = stand_in
+    setattr(worker, "environment", lambda device: fake_training.ENVIRONMENT.on(""))  # noqa: B010
+
+
 if __name__ == "__main__":
     sys.modules["actsearch_workers.training"] = fake_training
     setattr(actsearch_workers, "training", fake_training)  # noqa: B010
-    worker._import_for_jobs = import_torch_only
-    url, lease_seconds, name = sys.argv[1:]
+    url, lease_seconds, torch_or_none, name, *rest = sys.argv[1:]
+    grace_seconds, digest = [*rest, *("25", fake_training.DIGEST)[len(rest) :]]
+    worker._import_for_jobs = import_torch_only if torch_or_none == "torch" else do_without_torch
+    setattr(WorkerSettings, "digest", lambda self, dataset: digest)  # noqa: B010
+    worker.LOOK_SECONDS = 0.2  # type: ignore[assignment]  # RQ waits for fractions too
     worker.LEASE_SECONDS = int(lease_seconds)
-    worker.HEARTBEAT_SECONDS = min(worker.HEARTBEAT_SECONDS, worker.LEASE_SECONDS // 2)
-    worker.serve(Address(url), device="cpu", name=name, data_dir=Path())
+    worker.HEARTBEAT_SECONDS = 1
+    worker.serve(Address(url), device="cpu", name=name, data_dir=Path(), grace_seconds=float(grace_seconds))
