@@ -17,7 +17,7 @@ from actsearch.formula import Formula
 from actsearch.identity import canonical, canonical_text, names
 from actsearch.store import Advance, BatchRecord, EvaluationRecord, NewEvaluation, NewProposal, RunState, Store
 from actsearch_reports import page
-from actsearch_reports.files import Picture
+from actsearch_reports.files import Picture, write_picture
 from actsearch_reports.page import write_report
 
 BINS = 40
@@ -182,17 +182,16 @@ DrawOnly = Callable[..., None]
 @pytest.fixture
 def draw_only(monkeypatch: pytest.MonkeyPatch) -> DrawOnly:
     """Leaves the pictures of a page empty but for those named: drawing them is nearly all of a report's time."""
-    write = page.write_picture
 
     def only(*names: str) -> None:
-        def write_picture(folder: Path, name: str, alt: str, draw: Callable[[float], Figure]) -> Picture:
+        def write(folder: Path, name: str, alt: str, draw: Callable[[float], Figure]) -> Picture:
             if name in names:
-                return write(folder, name, alt, draw)
+                return write_picture(folder, name, alt, draw)
             for suffix in ("svg", "png"):
                 (folder / f"{name}.{suffix}").touch()
             return Picture(name, alt, "data:,", "data:,")
 
-        monkeypatch.setattr(page, "write_picture", write_picture)
+        monkeypatch.setattr(page, "write_picture", write)
 
     return only
 
