@@ -17,7 +17,7 @@ from actsearch_workers.in_process import InProcessEvaluator
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from tests.integration import fake_training
-from tests.integration.conftest import eventually, fake_workers
+from tests.integration.conftest import fake_workers
 from tests.integration.fake_training import expected
 
 
@@ -37,9 +37,6 @@ def workers_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSe
     """A server with two workers, shared by the tests here: each test is a run of its own on it."""
     folder = tmp_path_factory.mktemp("shared")
     with LocalServer(folder / "redis") as server, fake_workers(server, folder / "logs", "one", "two", torch=True):
-        connection = connect(server.address)
-        eventually(lambda: len(RqEvaluator(connection, "").status().workers) == 2, 300)
-        connection.close()
         yield server
 
 
@@ -60,7 +57,7 @@ def evaluator(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         connection.close()
 
 
-def collect_all(evaluator: Evaluator, number: int, seconds: float = 40) -> dict[str, Evaluation]:
+def collect_all(evaluator: Evaluator, number: int, seconds: float = 100) -> dict[str, Evaluation]:
     """The evaluations that arrive until there are `number` of them; fails when one arrives twice."""
     found: dict[str, Evaluation] = {}
     deadline = time.monotonic() + seconds
