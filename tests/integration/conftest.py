@@ -19,7 +19,7 @@ WorkerStarter = Callable[..., LocalWorkers]
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 20) -> T:
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
     """The first true answer of `look`; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
@@ -47,9 +47,12 @@ def connection(server: LocalServer) -> Iterator[redis.Redis]:
     client.close()
 
 
-def fake_workers(server: LocalServer, logs: Path, *names: str, lease_seconds: int = LEASE_SECONDS) -> LocalWorkers:
+def fake_workers(
+    server: LocalServer, logs: Path, *names: str, lease_seconds: int = LEASE_SECONDS, torch: bool = False
+) -> LocalWorkers:
     """Worker processes with the fake training; a context manager."""
-    command = [sys.executable, "-m", "tests.integration.fake_worker", server.address.url, str(lease_seconds)]
+    arguments = [server.address.url, str(lease_seconds), "torch" if torch else "none"]
+    command = [sys.executable, "-m", "tests.integration.fake_worker", *arguments]
     return LocalWorkers([[*command, name] for name in names], logs, {"PYTHONPATH": str(Path(__file__).parents[2])})
 
 

@@ -36,7 +36,7 @@ JobMaker = Callable[..., Job]
 def workers_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A server with two workers, shared by the tests here: each test is a run of its own on it."""
     folder = tmp_path_factory.mktemp("shared")
-    with LocalServer(folder / "redis") as server, fake_workers(server, folder / "logs", "one", "two"):
+    with LocalServer(folder / "redis") as server, fake_workers(server, folder / "logs", "one", "two", torch=True):
         yield server
 
 
@@ -57,7 +57,7 @@ def evaluator(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         connection.close()
 
 
-def collect_all(evaluator: Evaluator, number: int, seconds: float = 40) -> dict[str, Evaluation]:
+def collect_all(evaluator: Evaluator, number: int, seconds: float = 100) -> dict[str, Evaluation]:
     """The evaluations that arrive until there are `number` of them; fails when one arrives twice."""
     found: dict[str, Evaluation] = {}
     deadline = time.monotonic() + seconds

@@ -77,6 +77,7 @@ def in_style() -> Iterator[None]:
 
 def texts(figure: Figure) -> list[Text]:
     """The texts that are drawn, after a drawing; ticks beyond an axis' ends have labels that are not."""
+    style.lay_out(figure)
     figure.draw_without_rendering()
     beyond = {
         label
