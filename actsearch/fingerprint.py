@@ -67,8 +67,12 @@ def fingerprint(expression: Expression) -> str:
     return hashlib.sha256(";".join(parts).encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=2**14)
 def formula_fingerprint(formula: Formula) -> str:
-    """The fingerprint of a formula's function; about 4 ms for one unit where it is not known yet."""
+    """The fingerprint of a formula's function; about 4 ms for one unit where it is not known yet.
+
+    Remembered by formula, since building its expression alone takes sympy up to 10 ms, and random draws repeat.
+    """
     return fingerprint(expression_of(formula))
 
 

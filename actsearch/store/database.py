@@ -1,21 +1,44 @@
 """Connecting to the store's database and bringing its schema up to date.
 
 SQLite by default: write-ahead log, so that readers see the last commit while the controller writes; PostgreSQL by
-URL. Migrations are Alembic revisions inside this package and need no alembic.ini.
+URL. A new database gets its tables from the mappings; an older one is migrated by the Alembic revisions inside this
+package, which need no alembic.ini.
 """
 
 import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from actsearch.errors import RunError
+from actsearch.store.schema import Base
 
 HEAD = "0004"
 """The newest revision under `migrations/versions`."""
+
+_VERSION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Where Alembic keeps a database's revision."""
 
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a connection waits for another one's SQLite transaction."""
@@ -40,7 +63,7 @@ def connect(where: str | Path, *, create: bool) -> Engine:
     except (ImportError, ArgumentError) as err:
         raise RunError(f"cannot use {shown} as a run store: {err}") from err
     try:
-        _migrate(engine)
+        _bring_up_to_date(engine)
     except DBAPIError as err:
         engine.dispose()
         raise RunError(f"cannot open the run store {shown}: {' '.join(str(err.orig).split())}") from err
@@ -88,10 +111,21 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine) -> None:
+def _bring_up_to_date(engine: Engine) -> None:
     with engine.connect() as connection:
         if _revision(connection) == HEAD:
             return
+    # The write lock is held from the check to the end: of two processes that open a new store one waits.
+    with writer(engine).begin() as connection:
+        if inspect(connection).has_table(_VERSION.name):
+            _migrate(connection)
+        else:
+            Base.metadata.create_all(connection, checkfirst=False)
+            _VERSION.create(connection)
+            connection.execute(insert(_VERSION).values(version_num=HEAD))
+
+
+def _migrate(connection: Connection) -> None:
     # Imported here: alembic takes a fifth of a second, and most openings find the schema up to date.
     from alembic import command
     from alembic.config import Config
@@ -99,19 +133,15 @@ def _migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    # The write lock is held from the check to the end: of two processes that open a new store one waits.
-    with writer(engine).begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as err:
-            found = _revision(connection)
-            raise RunError(
-                f"the run store has schema {found}, this actsearch knows up to {HEAD}; use a newer one"
-            ) from err
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as err:
+        found = _revision(connection)
+        raise RunError(f"the run store has schema {found}, this actsearch knows up to {HEAD}; use a newer one") from err
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(_VERSION.name):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return connection.execute(select(_VERSION.c.version_num)).scalar_one_or_none()

@@ -1,6 +1,7 @@
 """The store's tables, as SQLAlchemy mappings with column types that SQLite and PostgreSQL share.
 
-A revision under `migrations/versions` makes them; a test compares the two.
+A new database gets them as they stand here, an older one by the revisions under `migrations/versions`; a test
+compares the two.
 """
 
 from datetime import UTC, datetime
@@ -95,7 +96,7 @@ class EvaluationRow(Base):
     names: Mapped[list[str]]
     seed: Mapped[int] = mapped_column(BigInteger)
     replicate: Mapped[int]
-    rungs: Mapped[list[dict[str, Any]]]
+    rungs: Mapped[list[dict[str, Any]]] = mapped_column(server_default="[]")
     asked_at: Mapped[datetime]
     outcome: Mapped[str | None] = mapped_column(String(20))
     reward: Mapped[float | None]

@@ -47,9 +47,10 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = writer(engine)
-        self.finals = FinalsStore(engine, self._writer, lambda session, run: _run_row(session, run).id)
+        self._run_ids: dict[str, int] = {}
+        self.finals = FinalsStore(engine, self._writer, self._run_id)
         """The finals of its runs."""
-        self.verifications = VerificationStore(engine, self._writer, lambda session, run: _run_row(session, run).id)
+        self.verifications = VerificationStore(engine, self._writer, self._run_id)
         """The verifications of its runs."""
 
     @classmethod
@@ -74,6 +75,12 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _run_id(self, session: Session, name: str) -> int:
+        """The id of a run, looked up once: runs are neither deleted nor renamed."""
+        if name not in self._run_ids:
+            self._run_ids[name] = _run_row(session, name).id
+        return self._run_ids[name]
+
     # --- readers ---------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[RunRecord]:
@@ -90,14 +97,14 @@ class Store:
         """The batches told, in order."""
         with Session(self._engine) as session:
             rows = session.scalars(
-                select(BatchRow).where(BatchRow.run_id == _run_row(session, name).id).order_by(BatchRow.batch)
+                select(BatchRow).where(BatchRow.run_id == self._run_id(session, name)).order_by(BatchRow.batch)
             )
             return [BatchRecord(batch=r.batch, told_at=r.told_at, metrics=r.metrics, digest=r.digest) for r in rows]
 
     def proposals(self, name: str, *, since: int = 0) -> list[ProposalRecord]:
         """The proposals of batch `since` and later, told or not, in order, each with its evaluation's reward."""
         with Session(self._engine) as session:
-            run_id = _run_row(session, name).id
+            run_id = self._run_id(session, name)
             rows = session.execute(
                 select(ProposalRow, EvaluationRow.reward)
                 .join(
@@ -144,7 +151,7 @@ class Store:
         with Session(self._engine) as session:
             rows = session.scalars(
                 select(EvaluationRow)
-                .where(EvaluationRow.run_id == _run_row(session, name).id, *where)
+                .where(EvaluationRow.run_id == self._run_id(session, name), *where)
                 .options(*(() if layers else (defer(EvaluationRow.layers),)))
                 .order_by(EvaluationRow.number)
             )
@@ -153,7 +160,7 @@ class Store:
     def summary(self, name: str) -> RunSummary:
         """Counts by outcome, the best function so far and how many batches there are."""
         with Session(self._engine) as session:
-            run_id = _run_row(session, name).id
+            run_id = self._run_id(session, name)
             counts = session.execute(
                 select(EvaluationRow.outcome, func.count(), func.sum(EvaluationRow.steps))
                 .where(EvaluationRow.run_id == run_id)
@@ -180,12 +187,12 @@ class Store:
     def best(self, name: str) -> BestRecord | None:
         """The function that stands first; None before any has trained."""
         with Session(self._engine) as session:
-            return _best(session, _run_row(session, name).id)
+            return _best(session, self._run_id(session, name))
 
     def controller(self, name: str) -> bytes | None:
         """The controller's state after the last `advance`; None before the first."""
         with Session(self._engine) as session:
-            row = session.get(ControllerRow, _run_row(session, name).id)
+            row = session.get(ControllerRow, self._run_id(session, name))
             return None if row is None else row.state
 
     # --- writers ---------------------------------------------------------------------------------------------------
@@ -222,7 +229,7 @@ class Store:
             changed = session.connection().execute(
                 update(EvaluationRow)
                 .where(
-                    EvaluationRow.run_id == _run_row(session, evaluation.run).id,
+                    EvaluationRow.run_id == self._run_id(session, evaluation.run),
                     EvaluationRow.key == evaluation.evaluation,
                     EvaluationRow.finished_at.is_(None),
                 )

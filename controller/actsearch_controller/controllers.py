@@ -44,7 +44,7 @@ def _ppo_plain(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     from actsearch_controller.ppo import PPOController
 
     settings = config.ppo.model_copy(update={"learning_rate": NASNET_LEARNING_RATE, **PLAIN_PPO})
-    return PPOController(space, settings, seed=config.seed, identify=identify)
+    return PPOController(space, settings, seed=config.seed)
 
 
 def _random(config: RunConfig, space: Space, identify: Identify) -> Proposer:

@@ -24,8 +24,8 @@ def sentence(config: RunConfig) -> str:
     """What the run does, in one sentence."""
     units = "one core unit" if config.space.units == 1 else f"{config.space.units} core units"
     return (
-        f"A search for activation functions: the {config.controller} controller proposes formulas of {units}, "
-        f"each new one is trained once in {config.child.name} on {config.dataset} for {config.recipe.steps} steps, "
+        f"A search for activation functions: the {config.controller} controller proposes formulas of {units}; "
+        f"an evaluation trains one of them in {config.child.name} on {config.dataset} for {config.recipe.steps} steps, "
         "and the validation accuracy is its reward."
     )
 

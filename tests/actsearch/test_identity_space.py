@@ -73,11 +73,13 @@ def test_the_one_unit_space_against_brute_force() -> None:
     assert (strings, texts, fingerprints) == (6250, 4079, 4079)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "draws", [pytest.param(5_000, marks=pytest.mark.slow), pytest.param(20_000, marks=pytest.mark.long)]
+)
 @pytest.mark.timeout(3600)
-def test_two_unit_formulas_against_brute_force() -> None:
-    """20,000 draws. The rules need not merge all that the fingerprint merges, but nearly all."""
-    _, texts, fingerprints = check(all_spellings(sample(TWO, 20_000, 3)))
+def test_two_unit_formulas_against_brute_force(draws: int) -> None:
+    """The rules need not merge all that the fingerprint merges, but nearly all."""
+    _, texts, fingerprints = check(all_spellings(sample(TWO, draws, 3)))
     assert fingerprints <= texts <= 1.01 * fingerprints
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 from actsearch.config import ChildSettings, PPOSettings, Recipe, RunConfig, SpaceSettings
 from actsearch.errors import RunError
@@ -102,20 +102,19 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(evaluation=evaluations)
-def test_an_evaluation_comes_back_as_it_went_in(
-    evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with Store.open(tmp_path_factory.mktemp("store") / "store.sqlite") as store:
-        store.create_run("first", RunConfig(), command="", versions={})
-        store.advance("first", step(0, 7))
-        assert store.record(evaluation)
-        (record,) = store.evaluations("first")
-        assert record.evaluation == evaluation
-        (light,) = store.evaluations("first", layers=False)
-        assert light.evaluation == evaluation.model_copy(update={"layers": ()})
-        assert store.proposals("first")[0].reward == evaluation.reward
+def test_an_evaluation_comes_back_as_it_went_in(evaluation: Evaluation, store: Store) -> None:
+    name = f"run{len(store.runs())}"
+    evaluation = evaluation.model_copy(update={"run": name})
+    store.create_run(name, RunConfig(), command="", versions={})
+    store.advance(name, step(0, 7))
+    assert store.record(evaluation)
+    (record,) = store.evaluations(name)
+    assert record.evaluation == evaluation
+    (light,) = store.evaluations(name, layers=False)
+    assert light.evaluation == evaluation.model_copy(update={"layers": ()})
+    assert store.proposals(name)[0].reward == evaluation.reward
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -326,6 +325,24 @@ def test_every_kept_schema_opens(tmp_path: Path) -> None:
             assert store.record(trained(2, 0.5, run="kept"))
 
 
+def tables(path: Path) -> dict[str, object]:
+    """Columns, keys and constraints of every table, in whatever order they were made."""
+    engine = create_engine(f"sqlite:///{path}")
+    seen = inspect(engine)
+    found: dict[str, object] = {
+        name: (
+            {column["name"]: {**column, "type": str(column["type"])} for column in seen.get_columns(name)},
+            seen.get_pk_constraint(name),
+            sorted(map(str, seen.get_foreign_keys(name))),
+            sorted(map(str, seen.get_unique_constraints(name))),
+            sorted(map(str, seen.get_indexes(name))),
+        )
+        for name in seen.get_table_names()
+    }
+    engine.dispose()
+    return found
+
+
 def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -335,12 +352,19 @@ def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
     from actsearch.store.database import HEAD
     from actsearch.store.schema import Base
 
-    Store.open(tmp_path / "s.sqlite").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 's.sqlite'}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
-    engine.dispose()
+    new, migrated = tmp_path / "new.sqlite", tmp_path / "migrated.sqlite"
+    old = sqlite3.connect(migrated)
+    old.executescript((SCHEMAS / "0001.sql").read_text())
+    old.close()
+    for path in (new, migrated):
+        Store.open(path).close()
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
+        engine.dispose()
+    assert tables(new).keys() == {*Base.metadata.tables, "alembic_version"}
+    assert tables(new) == tables(migrated)
     scripts = ScriptDirectory(str(Path(actsearch.store.__file__).parent / "migrations"))
     assert scripts.get_current_head() == HEAD
 
@@ -362,13 +386,15 @@ def test_ten_thousand_evaluations_are_read_in_seconds(tmp_path: Path) -> None:
     layer = LayerRecord(name="stage1.act", channels=16, betas={"beta": (0.123456789,) * 16}, histogram=(1234,) * 40)
     with Store.open(path) as store:
         store.create_run("first", RunConfig(), command="", versions={})
-        store.advance("first", step(0, *range(count)))
-        store.record(trained(0, 0.5).model_copy(update={"layers": (layer,) * 7}))
-        # Every row gets the first one's result: storing 10,000 one by one is not what is measured here.
+        store.advance("first", step(0, 1))
+        store.record(trained(1, 0.5).model_copy(update={"layers": (layer,) * 7}))
+        # The others are copies of the first: storing 10,000 one by one is not what is measured here.
         raw = sqlite3.connect(path)
+        columns = [name for _, name, *_ in raw.execute("PRAGMA table_info(evaluations)")]
+        copied = ["n" if name == "number" else "printf('%016x', n)" if name == "key" else name for name in columns]
         raw.execute(
-            "UPDATE evaluations SET (outcome, reward, result, layers, finished_at) = "
-            "(SELECT outcome, reward, result, layers, finished_at FROM evaluations WHERE number = 1)"
+            f"WITH RECURSIVE numbers(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
+            f"INSERT INTO evaluations ({', '.join(columns)}) SELECT {', '.join(copied)} FROM evaluations, numbers"
         )
         raw.commit()
         raw.close()

@@ -326,14 +326,14 @@ def test_random_is_uniform_over_tokens() -> None:
 
 
 def test_ppo_beats_random_on_a_smooth_landscape() -> None:
-    """Ten landscapes, 300 evaluations each, paired: the last 100 proposals and the best one found.
+    """Six landscapes, 300 evaluations each, paired: the last 100 proposals and the best one found.
 
     The learning rate is ten times NASNet's, which suits 20,000 evaluations and barely moves in 300. Here tokens decide,
     not shapes: the surrogate has little to go by.
     """
     settings = PPOSettings(learning_rate=3e-3, **PLAIN_PPO)
     late, best = [], []
-    for seed in range(10):
+    for seed in range(6):
         rewards: dict[str, list[float]] = {}
         controllers: dict[str, Proposer] = {
             "ppo": PPOController(ONE_UNIT, settings, seed=seed),

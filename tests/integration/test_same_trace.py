@@ -1,7 +1,7 @@
 """Same seed, same search: real searches end alike, bit for bit, whatever their workers, delays, stops and kills.
 
 Each is `actsearch search` as a process with a server and workers of its own, which train `nf_resnet8` on the embedded
-digits. Told so few rewards a policy hardly moves at its usual step size; here it learns fast enough to matter.
+digits; they are compared with the search that this process does by itself. Told so few rewards a policy hardly moves at its usual step size; here it learns fast enough to matter.
 """
 
 import json
@@ -21,10 +21,12 @@ import pytest
 
 from actsearch.config import RunConfig, read_toml
 from actsearch.errors import RunError
-from actsearch.runs import RunFolder
+from actsearch.runs import RunFolder, create_run
 from actsearch.space import Space
 from actsearch.store import BatchRecord, ProposalRecord
 from actsearch_controller.controllers import build_controller
+from actsearch_controller.search import resume
+from actsearch_workers.in_process import InProcessEvaluator
 from tests.integration.conftest import command, eventually
 
 CONFIG = """
@@ -215,11 +217,15 @@ def search(folder: Path, environment: Mapping[str, str], *arguments: str, delay:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Course:
-    """The search as one worker does it: every result comes in the order asked."""
-    run = search(tmp_path_factory.mktemp("undisturbed"), environment, "--workers", "1")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """The search without queue or workers: every result comes in the order asked."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    new_run(folder)
+    config = RunConfig.parse(read_toml(folder / "config.toml"))
+    with create_run(folder / "runs", RUN, config).open() as (store, name):
+        record = resume(store, name, InProcessEvaluator(folder))
+    run = course(folder, {"state": record.state, "trace": record.trace})
     assert run.arrivals == list(range(1, 13))
-    assert len(run.workers) == 1
     return run
 
 
@@ -249,13 +255,14 @@ def test_results_in_another_order(undisturbed: Course, environment: Mapping[str,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "delay"), [(2, None), (4, None), (4, 0)])
-def test_more_workers(
+@pytest.mark.parametrize(("workers", "delay"), [(1, None), (2, None), (4, None), (4, 0)])
+def test_any_number_of_workers(
     workers: int, delay: int | None, undisturbed: Course, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     run = search(tmp_path, environment, "--workers", str(workers), delay=delay)
     assert run == undisturbed
-    assert len(run.workers) > 1
+    assert (len(run.workers) == 1) == (workers == 1)
+    assert workers > 1 or run.arrivals == undisturbed.arrivals
     assert delay is None or run.arrivals != sorted(run.arrivals)
 
 

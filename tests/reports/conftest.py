@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, LayerRecord, Outcome, child_seed, evaluation_key
@@ -15,6 +16,8 @@ from actsearch.expression import expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical, canonical_text, names
 from actsearch.store import Advance, BatchRecord, EvaluationRecord, NewEvaluation, NewProposal, RunState, Store
+from actsearch_reports import page
+from actsearch_reports.files import Picture, write_picture
 from actsearch_reports.page import write_report
 
 BINS = 40
@@ -171,6 +174,26 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report]:
     folder = tmp_path_factory.mktemp("report")
     with store_run_in(folder / "store.sqlite", metrics=lambda batch: {"entropy": 3.0, "baseline": 0.5}) as store:
         yield Report(store, write_report(store, "first", folder / "runs" / "first" / "report"))
+
+
+DrawOnly = Callable[..., None]
+
+
+@pytest.fixture
+def draw_only(monkeypatch: pytest.MonkeyPatch) -> DrawOnly:
+    """Leaves the pictures of a page empty but for those named: drawing them is nearly all of a report's time."""
+
+    def only(*names: str) -> None:
+        def write(folder: Path, name: str, alt: str, draw: Callable[[float], Figure]) -> Picture:
+            if name in names:
+                return write_picture(folder, name, alt, draw)
+            for suffix in ("svg", "png"):
+                (folder / f"{name}.{suffix}").touch()
+            return Picture(name, alt, "data:,", "data:,")
+
+        monkeypatch.setattr(page, "write_picture", write)
+
+    return only
 
 
 def _repeat(proposal: NewProposal) -> NewProposal:

@@ -64,7 +64,7 @@ SEARCHES = [
         np.minimum(np.arange(40) / (10 + k), 1.0),
     )
     for k, name in enumerate(
-        ["ppo", "random", "random_new", "exhaustive", "evolution", "local", "reinforce", "pqt", "tpe"]
+        ["ppo", "random", "random_new", "exhaustive", "evolution", "local", "reinforce", "pqt", "tpe", "ppo_plain"]
     )
 ]
 
@@ -77,6 +77,7 @@ def in_style() -> Iterator[None]:
 
 def texts(figure: Figure) -> list[Text]:
     """The texts that are drawn, after a drawing; ticks beyond an axis' ends have labels that are not."""
+    style.lay_out(figure)
     figure.draw_without_rendering()
     beyond = {
         label
@@ -213,6 +214,14 @@ def test_the_bench_draws_regret_in_points_and_the_share_that_found() -> None:
     assert list(np.asarray(right.lines[1].get_ydata())) == pytest.approx(list(SEARCHES[1].found))
     assert [line.get_label() for line in left.lines] == ["ppo", "random"]
     assert left.get_ylim()[1] == pytest.approx(110 * SEARCHES[1].regret[2, 4] + 0.01)
+
+
+def test_a_bench_of_many_controllers_has_one_band_and_tells_every_line_apart() -> None:
+    left, _ = bench.draw(SEARCHES, style.WIDE).axes
+    assert (len(left.collections), left.get_title("left")) == (1, "regret: median, quartiles of ppo")
+    assert len({(line.get_color(), line.get_linestyle()) for line in left.lines}) == len(SEARCHES) == 10
+    few, _ = bench.draw(SEARCHES[:3], style.WIDE).axes
+    assert (len(few.collections), few.get_title("left")) == (3, "regret: median, quartiles")
 
 
 def test_the_controller_draws_only_what_it_was_given() -> None:

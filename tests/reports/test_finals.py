@@ -11,7 +11,7 @@ from actsearch_reports.figures import finals as figure
 from actsearch_reports.figures import style
 from actsearch_reports.page import write_report
 from tests.actsearch.test_store_finals import PLAN
-from tests.reports.conftest import StoreRun
+from tests.reports.conftest import DrawOnly, StoreRun
 from tests.reports.final_result import CHILDREN, LONG, RESULT
 from tests.reports.test_page import Page, rows
 
@@ -29,7 +29,8 @@ def store(store_run: StoreRun) -> Store:
     return made
 
 
-def test_the_page_has_the_statement(store: Store, tmp_path: Path) -> None:
+def test_the_page_has_the_statement(store: Store, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only("finals")
     store.finals.finish("first", RESULT)
     page = Page(write_report(store, "first", tmp_path / "report"))
     for words in (
@@ -50,9 +51,11 @@ def test_the_page_has_the_statement(store: Store, tmp_path: Path) -> None:
     assert any(
         alt.startswith("Difference from ReLU") and "x*sigmoid(beta*x) +1.81 (+1.61 to +2.01)" in alt for alt in alts
     )
+    assert (tmp_path / "report" / "finals.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_csv_files_hold_every_number(store: Store, tmp_path: Path) -> None:
+def test_csv_files_hold_every_number(store: Store, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     store.finals.finish("first", RESULT)
     folder = write_report(store, "first", tmp_path / "report").parent
     functions = rows(folder / "finals.csv")
@@ -75,7 +78,8 @@ def test_csv_files_hold_every_number(store: Store, tmp_path: Path) -> None:
     ]
 
 
-def test_before_they_are_done_the_page_says_how_far(store: Store, tmp_path: Path) -> None:
+def test_before_they_are_done_the_page_says_how_far(store: Store, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     store.finals.set_state("first", RunState.INTERRUPTED, "stopped on request")
     page = Page(write_report(store, "first", tmp_path / "report"))
     assert "Finals are interrupted: stopped on request; 2 trainings of them have been told." in page.text
@@ -83,7 +87,8 @@ def test_before_they_are_done_the_page_says_how_far(store: Store, tmp_path: Path
     assert not (tmp_path / "report" / "finals.csv").exists()
 
 
-def test_a_run_without_finals_says_how_to_run_them(store_run: StoreRun, tmp_path: Path) -> None:
+def test_a_run_without_finals_says_how_to_run_them(store_run: StoreRun, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     page = Page(write_report(store_run(), "first", tmp_path / "report"))
     assert "No finals have been run: nothing above says that one function is better than another." in page.text
     assert "actsearch finals first" in page.text

@@ -11,7 +11,7 @@ from actsearch.store import Store
 from actsearch_reports import rediscovery
 from actsearch_reports.page import write_report
 from tests.actsearch.test_store_finals import PLAN, SWISH
-from tests.reports.conftest import SEARCH, StoreRun, layers_of
+from tests.reports.conftest import SEARCH, DrawOnly, StoreRun, layers_of
 from tests.reports.final_result import LONG, RESULT
 from tests.reports.test_page import Page, rows
 
@@ -30,7 +30,8 @@ def in_finals(store: Store) -> None:
     store.finals.record(done, fingerprint=SWISH.fingerprint, child=protocol.child.name, seed=seed, measures_test=True)
 
 
-def test_found_and_in_finals(store_run: StoreRun, tmp_path: Path) -> None:
+def test_found_and_in_finals(store_run: StoreRun, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only("swish_betas", "swish_preactivations")
     store = store_run()
     in_finals(store)
     swish = RESULT.rows[0]
@@ -71,7 +72,10 @@ def test_found_and_in_finals(store_run: StoreRun, tmp_path: Path) -> None:
     assert float(strict["random_median_draws"]) == pytest.approx(1443.7, abs=0.1)
 
 
-def test_not_found_is_said_plainly_with_the_chance_of_random(store_run: StoreRun, tmp_path: Path) -> None:
+def test_not_found_is_said_plainly_with_the_chance_of_random(
+    store_run: StoreRun, draw_only: DrawOnly, tmp_path: Path
+) -> None:
+    draw_only()
     page = Page(write_report(store_run(SEARCH[:2]), "first", tmp_path / "report"))
     assert "First proposed not found in 2 evaluations, 2 proposals" in page.text
     assert "This search did not find Swish." in page.text

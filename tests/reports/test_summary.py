@@ -62,8 +62,8 @@ def test_sentence() -> None:
         controller="random", dataset="digits", space=SpaceSettings(units=2), child=ChildSettings(name="resnet20")
     )
     assert summary.sentence(config) == (
-        "A search for activation functions: the random controller proposes formulas of 2 core units, each new one is "
-        "trained once in resnet20 on digits for 150 steps, and the validation accuracy is its reward."
+        "A search for activation functions: the random controller proposes formulas of 2 core units; an evaluation "
+        "trains one of them in resnet20 on digits for 150 steps, and the validation accuracy is its reward."
     )
 
 

@@ -9,7 +9,7 @@ from actsearch.store import RunState, Store
 from actsearch_reports.page import write_report
 from tests.actsearch.test_store_finals import PLAN
 from tests.actsearch.test_store_verifications import FOUND, VERIFICATION
-from tests.reports.conftest import SEARCH, StoreRun
+from tests.reports.conftest import SEARCH, DrawOnly, StoreRun
 from tests.reports.final_result import RESULT
 from tests.reports.test_page import Page, rows
 
@@ -25,7 +25,8 @@ def store(store_run: StoreRun) -> Store:
     return made
 
 
-def test_the_page_has_what_was_found_and_what_goes_on(store: Store, tmp_path: Path) -> None:
+def test_the_page_has_what_was_found_and_what_goes_on(store: Store, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     store.verifications.begin("first", VERIFICATION)
     store.verifications.finish("first", 1, FOUND)
     store.verifications.begin("first", VERIFICATION)
@@ -52,7 +53,8 @@ def test_the_page_has_what_was_found_and_what_goes_on(store: Store, tmp_path: Pa
     ]
 
 
-def test_finals_without_a_verification_say_how_to_make_one(store: Store, tmp_path: Path) -> None:
+def test_finals_without_a_verification_say_how_to_make_one(store: Store, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     page = Page(write_report(store, "first", tmp_path / "report"))
     assert (
         "The finalists have not been tried in other networks or on other data. actsearch verify first does so."
@@ -60,7 +62,8 @@ def test_finals_without_a_verification_say_how_to_make_one(store: Store, tmp_pat
     )
 
 
-def test_a_run_without_finals_has_no_such_section(store_run: StoreRun, tmp_path: Path) -> None:
+def test_a_run_without_finals_has_no_such_section(store_run: StoreRun, draw_only: DrawOnly, tmp_path: Path) -> None:
+    draw_only()
     page = Page(write_report(store_run(SEARCH[:1]), "first", tmp_path / "report"))
     assert "other networks" not in page.text
     assert not (tmp_path / "report" / "verification.csv").exists()

@@ -303,7 +303,10 @@ def _import_for_jobs() -> None:
     import torch
 
     import actsearch_workers.training  # noqa: F401
+    from actsearch.reader import read
 
+    # At their first sum and values sympy and numpy import more, which every fork would do anew.
+    read("x + sin(x)").values(0.0)
     # A setting, not an operation: whatever was imported before the variables above were set.
     torch.set_num_threads(1)
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]

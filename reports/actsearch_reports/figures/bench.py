@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, product
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from actsearch_reports.figures.style import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY, SMALL, VERMILION
 
 _COLOURS = (VERMILION, GREY, BLUE, GREEN, PURPLE, ORANGE, SKY, BROWN, INK)
+_MOST_BANDS = 3
+"""Bands of more controllers than these would cover each other: then only the first has one."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ def draw(searches: Sequence[Searches], width: float) -> Figure:
     abreast = width > 6
     figure = Figure(figsize=(width, 3.6 if abreast else 6.2))
     left, right = figure.subplots(1, 2) if abreast else figure.subplots(2, 1)
-    for one, colour in zip(searches, cycle(_COLOURS), strict=False):
+    bands = len(searches) if len(searches) <= _MOST_BANDS else 1
+    for k, (one, (line, colour)) in enumerate(zip(searches, cycle(product(("-", "--"), _COLOURS)), strict=False)):
         numbers = np.arange(1, len(one.found) + 1)
         low, middle, high = 100 * one.regret
-        left.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0, step="post")
-        left.step(numbers, middle, where="post", color=colour, label=one.name)
-        right.step(numbers, one.found, where="post", color=colour)
-    left.set_title("regret: median and quartiles")
+        if k < bands:
+            left.fill_between(numbers, low, high, color=colour, alpha=0.12, linewidth=0, step="post")
+        left.step(numbers, middle, where="post", color=colour, linestyle=line, label=one.name)
+        right.step(numbers, one.found, where="post", color=colour, linestyle=line)
+    left.set_title(f"regret: median, quartiles{'' if bands == len(searches) else f' of {searches[0].name}'}")
     left.set_ylabel("points of accuracy")
     left.set_ylim(0, _ceiling(searches))
     right.set_title("searches that found the Swish family")

@@ -15,6 +15,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 
 BLUE = "#0072B2"
@@ -64,7 +65,6 @@ _STYLE: dict[Any, object] = {
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
     "lines.linewidth": 1.6,
-    "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "svg.hashsalt": "actsearch",
@@ -91,10 +91,16 @@ def render(draw: Callable[[float], Figure], width: float, *formats: Format) -> l
     """The figure that `draw` makes at a width in inches, as the bytes of an image in each format."""
     with styled():
         figure = draw(width)
-        # Lay out once: each format would do it again, for its own resolution.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        lay_out(figure)
         return [_save(figure, name) for name in formats]
+
+
+def lay_out(figure: Figure) -> None:
+    """Gives every text of a figure its room.
+
+    Done once and by hand: a figure with a layout engine of its own is laid out and drawn twice for every format.
+    """
+    ConstrainedLayoutEngine().execute(figure)
 
 
 _METADATA: dict[Format, dict[str, None]] = {
