@@ -108,7 +108,13 @@ class PPOSettings(Settings):
     """Decay of the moving average that is the baseline."""
     max_grad_norm: float = Field(0.5, gt=0)
     """Norm at which the controller's gradient is clipped."""
-    advantage: Literal["rank", "reward"] = "rank"
+    entropy_start: float | None = Field(None, ge=0)
+    """Weight of the entropy at first, which falls by a factor e every 10 updates to `entropy_coef`; None: no schedule."""
+    entropy_start_slots: Literal["all", "binary", "unary"] = "all"
+    """The slots that the schedule is for."""
+    replay: float = Field(0.0, ge=0)
+    """Weight of the mean log-likelihood of the ten best functions so far, in every update."""
+    advantage: Literal["rank", "reward", "risk"] = "rank"
     """What the policy learns from: the normal score of a reward's rank among all told, or, as in NASNet, the reward."""
     memory: bool = True
     """Whether functions proposed before are drawn again. NASNet: no. The settings below and ranks need it."""
@@ -121,7 +127,7 @@ class PPOSettings(Settings):
 
     @model_validator(mode="after")
     def _parts_that_need_memory(self) -> Self:
-        if not self.memory and (self.advantage != "reward" or self.candidates > 1 or self.retrain):
+        if not self.memory and (self.replay or self.advantage != "reward" or self.candidates > 1 or self.retrain):
             raise ValueError(
                 "without memory there are no ranks, candidates or repeats: advantage = 'reward', "
                 "candidates = 1, retrain = 0"

@@ -4,6 +4,7 @@ Batches come back late: with lag 2 a batch is told to a policy that has learned 
 log-probabilities under the policy that *sampled* a batch are kept with it while it is in flight.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -163,10 +164,22 @@ class PolicyController(ABC):
             scores = self._policy(choices)
             policy_loss = loss(scores)
             self._optimizer.zero_grad()
-            torch.autograd.backward(policy_loss - self._settings.entropy_coef * self._entropy(scores))
+            torch.autograd.backward(policy_loss - self._entropy_bonus(scores))
             grad_norm = nn.utils.clip_grad_norm_(self._policy.parameters(), self._settings.max_grad_norm)
             self._optimizer.step()
         return {"policy_loss": float(policy_loss.detach()), "grad_norm": float(grad_norm)}
+
+    def _entropy_bonus(self, scores: Scores) -> Tensor:
+        settings = self._settings
+        if settings.entropy_start is None:
+            return settings.entropy_coef * self._entropy(scores)
+        fading = settings.entropy_coef + (settings.entropy_start - settings.entropy_coef) * math.exp(-self._updates / 10)
+        which, names = settings.entropy_start_slots, self._space.slot_names
+        weights = [
+            fading if which == "all" or ("unary" in names[k]) == (which == "unary") else settings.entropy_coef
+            for k in self._free
+        ]
+        return (scores.entropy[:, self._free].mean(dim=0) * torch.tensor(weights)).mean()
 
     @torch.no_grad()
     def _log_prob(self, choices: Tensor) -> Tensor:

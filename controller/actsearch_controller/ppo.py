@@ -26,6 +26,9 @@ from actsearch_controller.surrogate import Surrogate, normal_scores
 LEARNED_FROM = 250
 """The surrogate learns from so many of the best functions and so many of the latest."""
 
+RISK_SCORE = 0.6745
+"""Normal score of the upper quartile: what lies below teaches a risk-seeking policy nothing."""
+
 ROUNDS = 30
 """Times that one kind of candidates is made for what a batch still lacks."""
 
@@ -142,14 +145,24 @@ class PPOController(PolicyController):
             self._known.tell(_rows(rollout.choices), rewards)
             self._surrogate = self._fitted()
         above_baseline = self._baseline.advantage(rewards)
-        advantage = self._ranks(len(rewards)) if self._settings.advantage == "rank" else above_baseline
+        advantage = above_baseline if self._settings.advantage == "reward" else self._ranks(len(rewards))
+        if self._settings.advantage == "risk":
+            advantage = (advantage - RISK_SCORE).clamp(min=0)
+        count = len(rollout.choices)
+        replayed = self._best() if self._settings.replay else rollout.choices[:0]
 
         def loss(scores: Scores) -> Tensor:
             new_log_prob = scores.log_prob.sum(dim=1)  # (batch, length) -> (batch,)
-            return clipped_surrogate(new_log_prob, rollout.log_prob, advantage, self._settings.clip_coef)
+            policy = clipped_surrogate(new_log_prob[:count], rollout.log_prob, advantage, self._settings.clip_coef)
+            return policy - self._settings.replay * new_log_prob[count:].mean() if len(replayed) else policy
 
-        metrics = self._descend(rollout.choices, loss, steps=self._settings.epochs)
+        metrics = self._descend(torch.cat([rollout.choices, replayed]), loss, steps=self._settings.epochs)
         return metrics | self._baseline.metrics
+
+    def _best(self) -> Tensor:
+        """The ten best functions so far by mean reward, ``(10, length)``."""
+        best = sorted(self._known.told, key=lambda entry: -entry[1])[:10]
+        return torch.tensor([row for row, _ in best], dtype=torch.int64)
 
     def _ranks(self, count: int) -> Tensor:
         """Normal scores of the latest rewards' ranks among all told: about 0 for a middling one, ``(count,)``."""
