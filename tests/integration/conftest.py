@@ -1,11 +1,12 @@
 """Real servers and real worker processes."""
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -19,7 +20,7 @@ WorkerStarter = Callable[..., LocalWorkers]
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], seconds: float = 20) -> T:
+def eventually(look: Callable[[], T], seconds: float = 60) -> T:
     """The first true answer of `look`; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
@@ -47,10 +48,13 @@ def connection(server: LocalServer) -> Iterator[redis.Redis]:
     client.close()
 
 
-def fake_workers(server: LocalServer, logs: Path, *names: str, lease_seconds: int = LEASE_SECONDS) -> LocalWorkers:
-    """Worker processes with the fake training; a context manager."""
+def fake_workers(
+    server: LocalServer, logs: Path, *names: str, lease_seconds: int = LEASE_SECONDS, more: Sequence[str] = ()
+) -> LocalWorkers:
+    """Worker processes with the fake training; a context manager. `more`: grace in seconds, digest of all data."""
+    python_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "tests.integration.fake_worker", server.address.url, str(lease_seconds)]
-    return LocalWorkers([[*command, name] for name in names], logs, {"PYTHONPATH": str(Path(__file__).parents[2])})
+    return LocalWorkers([[*command, name, *more] for name in names], logs, {"PYTHONPATH": python_path})
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def start_workers(server: LocalServer, tmp_path: Path) -> Iterator[WorkerStarter
     """Start worker processes with the fake training, by name; they stop with the test."""
     with ExitStack() as running:
 
-        def start(*names: str, lease_seconds: int = LEASE_SECONDS) -> LocalWorkers:
-            return running.enter_context(fake_workers(server, tmp_path / "logs", *names, lease_seconds=lease_seconds))
+        def start(*names: str, **settings: Any) -> LocalWorkers:
+            return running.enter_context(fake_workers(server, tmp_path / "logs", *names, **settings))
 
         yield start

@@ -53,7 +53,7 @@ def evaluator(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
         yield InProcessEvaluator(tmp_path)
     else:
         connection = connect(request.getfixturevalue("workers_server").address)
-        yield RqEvaluator(connection, request.node.name, max_retries=2)
+        yield RqEvaluator(connection, fake_training.queued(request.node.name), max_retries=2)
         connection.close()
 
 

@@ -35,9 +35,14 @@ def load_image_folder(data_dir: Path, argument: str) -> Dataset:
     return replace(dataset, name=f"imagefolder:{argument}")
 
 
+def image_folder(argument: str) -> Path:
+    """The folder that the part of a name after the colon stands for."""
+    return _parse(argument)[0]
+
+
 def check_image_folder(data_dir: Path, argument: str) -> None:
     """Raises what `load_image_folder` would for the name and the folders, without reading an image."""
-    _list(_parse(argument)[0])
+    _list(image_folder(argument))
 
 
 def _parse(argument: str) -> tuple[Path, int]:
