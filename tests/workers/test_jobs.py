@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
