@@ -10,7 +10,7 @@ from actsearch.evaluation import Evaluation, Outcome
 from actsearch.store import Store
 from actsearch_workers.attempts import MAX_DEATHS
 from actsearch_workers.jobs import Notice, attempts_key, deaths_key, inbox_key, publish, results_key
-from actsearch_workers.matching import Wanted
+from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY, Wanted, bound_environment
 from actsearch_workers.queue import QueuedRun, RqEvaluator
 from tests.integration.conftest import WorkerStarter, eventually
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
@@ -109,6 +109,10 @@ def test_a_run_is_bound_once_and_keeps_its_environment(connection: redis.Redis) 
     evaluator.collect(0.1)
     (environment,) = bound
     assert evaluator.status().environment == str(environment)
+    connection.delete(RUNS_KEY, ENVIRONMENTS_KEY)  # as where a server has lost its last second
+    eventually(lambda: evaluator.collect(0.1) or connection.hexists(ENVIRONMENTS_KEY, RUN))
+    assert bound_environment(connection, RUN, QUEUED.wanted) == environment
+    assert connection.hexists(RUNS_KEY, RUN)
 
 
 def test_a_function_that_crashes_its_process_is_quarantined_by_a_real_worker(

@@ -21,7 +21,7 @@ from actsearch_workers.jobs import QUEUE, Notice, inbox_key
 RUNS_KEY = "actsearch:runs"
 """Hash of run id to Wanted: the runs whose controllers are at work, or were killed."""
 ENVIRONMENTS_KEY = "actsearch:environments"
-"""Hash of run id to the Environment that the run is bound to; the first write stands."""
+"""Hash of run id to the Environment that the run is bound to: the first worker's that could serve it."""
 MAX_RUNS = 1000
 """Runs that a worker looks at; a server with more has been filled by somebody else."""
 MAX_REASON = 300
@@ -39,9 +39,11 @@ class Wanted(Settings):
     """Whether its jobs name the user's own `module:function`."""
 
 
-def announce(connection: redis.Redis, run: str, wanted: Wanted) -> None:
-    """Tell the workers of a run, or tell them again: a server may have lost it."""
+def announce(connection: redis.Redis, run: str, wanted: Wanted, bound: Environment | None = None) -> None:
+    """Tell the workers of a run, and what it is bound to; again and again, since a server may have lost it."""
     connection.hset(RUNS_KEY, run, wanted.model_dump_json())
+    if bound is not None:
+        connection.hset(ENVIRONMENTS_KEY, run, bound.model_dump_json())
 
 
 def withdraw(connection: redis.Redis, run: str) -> None:

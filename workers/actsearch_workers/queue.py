@@ -183,7 +183,7 @@ class RqEvaluator:
 
     def _find_queue(self) -> None:
         """Ask the workers for one that binds the run; the queue of its environment once that has happened."""
-        announce(self._connection, self.run.id, self.run.wanted)
+        announce(self._connection, self.run.id, self.run.wanted, self._environment)
         if self._queue is not None:
             return
         self._environment = bound_environment(self._connection, self.run.id, self.run.wanted)

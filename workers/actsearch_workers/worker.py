@@ -130,7 +130,8 @@ class SearchWorker(rq.Worker):
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[rq.job.Job, rq.Queue] | None:
         """The next job of the queues that the worker serves by then; None when a burst has emptied them."""
-        log_ids.pop("run", None), log_ids.pop("evaluation", None)
+        for name in ("run", "evaluation"):
+            log_ids.pop(name, None)
         while True:
             try:
                 if is_suspended(self.connection, self):
