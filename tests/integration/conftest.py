@@ -13,20 +13,34 @@ import redis
 
 from actsearch_workers.connection import connect
 from actsearch_workers.pool import LocalWorkers
+from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from actsearch_workers.worker import LEASE_SECONDS
 
 WorkerStarter = Callable[..., LocalWorkers]
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 600
+"""How long a condition is waited for: processes start in a second or two, and in minutes where others want the cores."""
 
-def eventually(look: Callable[[], T], seconds: float = 60) -> T:
+
+def eventually(look: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """The first true answer of `look`; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
     return answer
+
+
+def until_bound(evaluator: RqEvaluator) -> None:
+    """Waits until a worker has bound the run: then its jobs are in the queue, also while nobody collects."""
+
+    def is_bound() -> bool:
+        evaluator.collect(0)
+        return evaluator.status().environment is not None
+
+    eventually(is_bound)
 
 
 def command(*arguments: str) -> list[str]:

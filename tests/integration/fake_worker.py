@@ -26,7 +26,7 @@ if __name__ == "__main__":
     url, lease_seconds, name, *rest = sys.argv[1:]
     grace_seconds, digest = [*rest, *("25", fake_training.DIGEST)[len(rest) :]]
     setattr(Digests, "_digest", lambda self, dataset: digest)  # noqa: B010
-    worker.LOOK_SECONDS = 1
+    worker.LOOK_SECONDS = 0.2
     worker.LEASE_SECONDS = int(lease_seconds)
     worker.HEARTBEAT_SECONDS = min(worker.HEARTBEAT_SECONDS, worker.LEASE_SECONDS // 2)
     worker.serve(Address(url), device="cpu", name=name, data_dir=Path(), grace_seconds=float(grace_seconds))

@@ -11,7 +11,7 @@ import redis
 
 from actsearch_workers.jobs import FUNCTION, AllowedJob, job_id, results_key
 from actsearch_workers.queue import RqEvaluator
-from tests.integration.conftest import WorkerStarter, eventually
+from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually
 from tests.integration.fake_training import QUEUED, RUN, job
 from tests.integration.test_queue_contract import collect_all
 
@@ -78,7 +78,7 @@ def hostile(canary: Path) -> dict[str, dict[str, Any]]:
     return fields | {name: {"data": packed({**GOOD, **change})} for name, change in wrong.items()}
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
 def test_nothing_runs_and_the_worker_lives_on(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
@@ -86,7 +86,7 @@ def test_nothing_runs_and_the_worker_lives_on(
     workers = start_workers("one")
     evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1)])
-    first = eventually(lambda: evaluator.collect(0.5), 400)
+    first = eventually(lambda: evaluator.collect(0.5))
     evaluator.release(first)
     (queue,) = [key for key in connection.smembers("rq:queues") if key != b"rq:queue:actsearch"]
     base = connection.hgetall(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 0)))
@@ -96,7 +96,7 @@ def test_nothing_runs_and_the_worker_lives_on(
         connection.hset(AllowedJob.key_for(id), mapping={**base, b"status": b"queued", **change})
         connection.rpush(queue, id)
     evaluator.submit([job(number) for number in range(2, 5)])
-    done = collect_all(evaluator, 3, 400)
+    done = collect_all(evaluator, 3)
     assert sorted(done) == [job(number).evaluation for number in range(2, 5)]
     assert connection.llen(queue) == 0
     assert {key.decode() for key in connection.hkeys(results_key(RUN))} == set(done), "no payload has a result"

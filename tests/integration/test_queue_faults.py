@@ -14,15 +14,18 @@ from redis.retry import Retry
 
 from actsearch.errors import RunPausedError
 from actsearch.evaluation import Evaluation
+from actsearch_workers import pool
 from actsearch_workers.connection import connect
 from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from tests.integration.conftest import WorkerStarter, eventually
+from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
 
+pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
-def collect_one(evaluator: RqEvaluator, seconds: float = 40) -> Evaluation:
+
+def collect_one(evaluator: RqEvaluator, seconds: float = PATIENCE_SECONDS) -> Evaluation:
     found = eventually(lambda: evaluator.collect(1.0), seconds)
     assert len(found) == 1
     return found[0]
@@ -54,16 +57,19 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
 ) -> None:
     start_workers("one")
     evaluator = RqEvaluator(connection, QUEUED)
-    evaluator.submit([job(1, f"once {tmp_path}/first pid {tmp_path}/pids 120")])
+    evaluator.submit([job(1, f"once {tmp_path}/first pid {tmp_path}/pids 1200")])
+    until_bound(evaluator)
     pids = tmp_path / "pids"
     horse, worker = map(int, eventually(lambda: pids.read_text() if pids.exists() else "").split())
     (state,) = evaluator.status().workers
     assert (state.name, state.evaluation, state.run) == ("one", job(1).evaluation, RUN)
-    # Its lease is as fresh as can be, and no other worker is there that RQ's own clean-up could run on.
+    start_workers("two")
+    # It waits for jobs, and RQ's own clean-up, which comes at the start and then once a minute, is over.
+    eventually(lambda: [w.name for w in evaluator.status().workers if w.environment] == ["one", "two"])
+    # The lease is as fresh as can be.
     eventually(lambda: connection.pttl(lease_key(job_id(RUN, job(1).evaluation, 0))) > 7_500)
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
-    start_workers("two")
     evaluation = collect_one(evaluator)
     assert time.monotonic() - killed < 15
     assert evaluation.worker == "two"
@@ -75,9 +81,9 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
 def test_a_job_that_outlives_its_lease_is_not_given_away(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
-    start_workers("one", "two", lease_seconds=2)
+    start_workers("one", "two", lease_seconds=6)
     evaluator = RqEvaluator(connection, QUEUED)
-    evaluator.submit([job(1, "sleep 7"), job(2, f"count {tmp_path}/count")])
+    evaluator.submit([job(1, "sleep 15"), job(2, f"count {tmp_path}/count")])
     found = [*eventually(lambda: evaluator.collect(1.0)), collect_one(evaluator)]
     assert {e.evaluation for e in found} == {job(1).evaluation, job(2).evaluation}
     assert evaluator.status().retries == 0
@@ -131,7 +137,7 @@ def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, st
     first = RqEvaluator(connection, QUEUED)
     first.submit([job(n) for n in range(3)])
     start_workers("one")
-    eventually(lambda: first.collect(0.1), 60)
+    until_bound(first)
     eventually(lambda: connection.hlen(results_key(RUN)) == 3)
     returned = RqEvaluator(connection, QUEUED)
     returned.submit([job(n) for n in range(3)])
@@ -142,13 +148,17 @@ def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, st
 
 
 @pytest.mark.slow
-def test_sigterm_lets_the_training_at_hand_finish(connection: redis.Redis, start_workers: WorkerStarter) -> None:
-    workers = start_workers("one")
+def test_sigterm_lets_the_training_at_hand_finish(
+    connection: redis.Redis, start_workers: WorkerStarter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "STOP_SECONDS", PATIENCE_SECONDS)
+    workers = start_workers("one", more=[str(PATIENCE_SECONDS)])
     evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1, "sleep 2"), job(2, "sleep 2")])
+    until_bound(evaluator)
     eventually(lambda: evaluator.status().workers and evaluator.status().workers[0].evaluation)
     workers.stop()
-    assert collect_one(evaluator, 3).evaluation == job(1).evaluation
+    assert collect_one(evaluator).evaluation == job(1).evaluation
     status = evaluator.status()
     assert (status.workers, status.queued, status.retries) == ((), 1, 0)
 
@@ -162,7 +172,7 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
     assert evaluator.status().queued == 1
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"has not answered for 0\.5 s"):
-        collect_one(evaluator, 10)
+        collect_one(evaluator)
     with pytest.raises(RunPausedError, match=r"server fails: .*[Cc]onnect"):
         evaluator.submit([job(2)])
     assert evaluator.status().queued == 1, "as it was when last seen"
@@ -183,7 +193,7 @@ def test_a_job_survives_a_killed_server_that_starts_again_on_its_file(tmp_path: 
         bind(connection)
         RqEvaluator(connection, QUEUED).submit([job(1), job(2)])
         connection.hset(results_key(RUN), job(2).evaluation, expected(job(2)).to_json())
-        time.sleep(1.2)  # the file is written through once a second
+        eventually(lambda: connection.info("persistence")["aof_buffer_length"] == 0)
         os.kill(first.pid, signal.SIGKILL)
     with LocalServer(tmp_path / "redis") as second:
         connection = connect(second.address)
@@ -213,6 +223,6 @@ with LocalServer(Path({str(tmp_path)!r}) / "redis") as server, fake_workers(serv
     search.kill()
     search.wait()
     search.stdout.close()
-    eventually(lambda: not any(is_running(pid) for pid in pids), 10)
+    eventually(lambda: not any(is_running(pid) for pid in pids))
     with LocalServer(tmp_path / "redis") as server:
         assert connect(server.address).ping()

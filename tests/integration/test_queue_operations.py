@@ -8,13 +8,16 @@ import redis
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, Outcome
 from actsearch.store import Store
+from actsearch_workers import pool
 from actsearch_workers.attempts import MAX_DEATHS
-from actsearch_workers.jobs import Notice, attempts_key, deaths_key, inbox_key, publish, results_key
+from actsearch_workers.jobs import Notice, attempts_key, deaths_key, inbox_key, job_id, publish, results_key
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY, Wanted, bound_environment
 from actsearch_workers.queue import QueuedRun, RqEvaluator
-from tests.integration.conftest import WorkerStarter, eventually
+from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
 from tests.integration.test_queue_contract import collect_all
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
 
 def say(connection: redis.Redis, attempt: int, error: str = "killed by SIGSEGV", **facts: object) -> None:
@@ -22,8 +25,8 @@ def say(connection: redis.Redis, attempt: int, error: str = "killed by SIGSEGV",
     connection.rpush(inbox_key(RUN), notice.model_dump_json())
 
 
-def collect(evaluator: RqEvaluator, seconds: float = 60) -> list[Evaluation]:
-    return eventually(lambda: evaluator.collect(0.5), seconds)
+def collect(evaluator: RqEvaluator) -> list[Evaluation]:
+    return eventually(lambda: evaluator.collect(0.5))
 
 
 def test_five_deaths_at_one_step_are_a_quarantine(connection: redis.Redis) -> None:
@@ -69,7 +72,8 @@ def test_what_is_handed_back_is_nobodys_failure(connection: redis.Redis) -> None
         say(connection, attempt, "handed back", handed_back=True)
         assert evaluator.collect(0.05) == []
     assert connection.hget(attempts_key(RUN), job(1).evaluation) == b"3"
-    assert connection.llen(QUEUE_KEY) >= 1
+    waiting = connection.lrange(QUEUE_KEY, 0, -1)
+    assert job_id(RUN, job(1).evaluation, 3).encode() in waiting
 
 
 def test_runs_of_one_name_do_not_read_each_others_results(connection: redis.Redis, tmp_path: Path) -> None:
@@ -105,8 +109,8 @@ def test_a_run_is_bound_once_and_keeps_its_environment(connection: redis.Redis) 
     assert connection.llen(QUEUE_KEY) == 0, "jobs wait for a worker that binds the run"
     assert evaluator.status().environment is None
     bind(connection)
-    eventually(lambda: evaluator.collect(0.1) or connection.llen(QUEUE_KEY) == 1)
-    evaluator.collect(0.1)
+    until_bound(evaluator)
+    assert connection.llen(QUEUE_KEY) == 1
     (environment,) = bound
     assert evaluator.status().environment == str(environment)
     connection.delete(RUNS_KEY, ENVIRONMENTS_KEY)  # as where a server has lost its last second
@@ -122,7 +126,7 @@ def test_a_function_that_crashes_its_process_is_quarantined_by_a_real_worker(
     start_workers("one")
     evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1, "crash 7"), job(2, f"once {tmp_path}/first die")])
-    found = collect_all(evaluator, 2, 100)
+    found = collect_all(evaluator, 2)
     assert found[job(1).evaluation].outcome is Outcome.QUARANTINED
     assert "5 times at step 7: the training process was killed by SIGSEGV" in found[job(1).evaluation].reason
     assert found[job(2).evaluation].outcome is Outcome.TRAINED
@@ -133,15 +137,17 @@ def test_a_function_that_crashes_its_process_is_quarantined_by_a_real_worker(
 
 @pytest.mark.slow
 def test_a_worker_that_is_told_to_end_hands_a_long_child_back(
-    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
+    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pool, "STOP_SECONDS", PATIENCE_SECONDS)
     first = start_workers("one", more=["1"])
     evaluator = RqEvaluator(connection, QUEUED, max_retries=0)
-    evaluator.submit([job(1, f"once {tmp_path}/first sleep 600")])
-    eventually(lambda: evaluator.collect(0.1) or (tmp_path / "first").exists(), 100)
+    evaluator.submit([job(1, f"once {tmp_path}/first sleep 3600", timeout_seconds=7200)])
+    until_bound(evaluator)
+    eventually((tmp_path / "first").exists)
     first.stop()
     start_workers("two")
-    (evaluation,) = collect(evaluator, 100)
+    (evaluation,) = collect(evaluator)
     assert evaluation.worker == "two", "and no failure was counted, of which one would have paused the run"
 
 
@@ -150,10 +156,10 @@ def test_a_worker_with_other_data_idles_and_says_so(connection: redis.Redis, sta
     start_workers("one")
     evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1)])
-    assert collect(evaluator, 100)[0].worker == "one"
+    assert collect(evaluator)[0].worker == "one"
     start_workers("other", more=["25", "cd" * 32])
-    eventually(lambda: len(evaluator.status().workers) == 2 and evaluator.status().workers[1].idles, 100)
+    eventually(lambda: len(evaluator.status().workers) == 2 and evaluator.status().workers[1].idles)
     assert evaluator.status().workers[1].idles == {RUN: f"data {'cd' * 8}, not {'ab' * 8}"}
     evaluator.submit([job(number) for number in range(2, 12)])
-    done = collect_all(evaluator, 10, 100)
+    done = collect_all(evaluator, 10)
     assert {evaluation.worker for evaluation in done.values()} == {"one"}
