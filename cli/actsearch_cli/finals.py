@@ -105,9 +105,7 @@ def command(
                 console=console,
             )
             if machine is not None:
-                with folder.open() as (store, name):
-                    dataset = store.run(name).config.dataset
-                with machine.started(folder, [dataset], environment) as link:
+                with machine.started(folder, environment) as link:
                     code = finals_session.drive(folder, link, console=console)
     session.conclude_finals(folder, console, as_json, is_new=machine is not None)
     raise typer.Exit(code)

@@ -57,19 +57,23 @@ class Machine:
         return cls(devices, address, allow_user_code)
 
     @contextmanager
-    def started(self, folder: RunFolder, datasets: Sequence[str], environment: str | None = None) -> Iterator[Link]:
+    def started(
+        self, folder: RunFolder, environment: str | None = None, datasets: Sequence[str] = ()
+    ) -> Iterator[Link]:
         """The way to server and workers, which live until the end of the `with`.
 
         Args:
             folder: the run's.
-            datasets: what the workers train on.
             environment: as in `Link`.
+            datasets: what the workers train on beside the run's own.
         """
         from actsearch_workers.connection import connect, environment_of
         from actsearch_workers.data import folder_of
         from actsearch_workers.pool import LocalWorkers
         from actsearch_workers.server import LocalServer
 
+        with folder.open() as (store, name):
+            datasets = [store.run(name).config.dataset, *datasets]
         with ExitStack() as stack:
             address = self.address
             watched: list[Callable[[], None]] = []

@@ -57,8 +57,6 @@ def command(
     folder = run_to_drive(context.params, dataset_here=True)
     with folder.lock():
         change_settings(folder, context.params)
-        with folder.open() as (store, name):
-            dataset = store.run(name).config.dataset
-        with machine.started(folder, [dataset], environment) as link:
+        with machine.started(folder, environment) as link:
             code = drive(folder, link, as_json=as_json)
     raise typer.Exit(code)

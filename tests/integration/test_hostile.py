@@ -89,7 +89,7 @@ def test_nothing_runs_and_the_worker_lives_on(
     first = eventually(lambda: evaluator.collect(0.5))
     evaluator.release(first)
     (queue,) = [key for key in connection.smembers("rq:queues") if key != b"rq:queue:actsearch"]
-    base = connection.hgetall(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 0)))
+    base: dict[Any, Any] = connection.hgetall(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 0)))
     assert base, "a real job's hash, as kept for a minute after its end"
     for number, (name, change) in enumerate(hostile(canary).items()):
         id = job_id(RUN, f"{name}", number)  # noqa: A001

@@ -10,6 +10,7 @@ from actsearch.evaluation import Evaluation, Outcome
 from actsearch.store import Store
 from actsearch_workers import pool
 from actsearch_workers.attempts import MAX_DEATHS
+from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import Notice, attempts_key, deaths_key, inbox_key, job_id, publish, results_key
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY, Wanted, bound_environment
 from actsearch_workers.queue import QueuedRun, RqEvaluator
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
 
 def say(connection: redis.Redis, attempt: int, error: str = "killed by SIGSEGV", **facts: object) -> None:
-    notice = Notice(evaluation=job(1).evaluation, attempt=attempt, error=error, **facts)  # type: ignore[arg-type]
+    notice = Notice.parse({"evaluation": job(1).evaluation, "attempt": attempt, "error": error, **facts})
     connection.rpush(inbox_key(RUN), notice.model_dump_json())
 
 
@@ -102,7 +103,7 @@ def test_runs_of_one_name_do_not_read_each_others_results(connection: redis.Redi
 
 
 def test_a_run_is_bound_once_and_keeps_its_environment(connection: redis.Redis) -> None:
-    bound = []
+    bound: list[Environment] = []
     evaluator = RqEvaluator(connection, QUEUED, on_environment=bound.append)
     evaluator.submit([job(1)])
     assert evaluator.collect(0.1) == []
@@ -119,6 +120,7 @@ def test_a_run_is_bound_once_and_keeps_its_environment(connection: redis.Redis) 
     assert connection.hexists(RUNS_KEY, RUN)
 
 
+@pytest.mark.slow
 def test_a_function_that_crashes_its_process_is_quarantined_by_a_real_worker(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:

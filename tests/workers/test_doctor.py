@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,8 @@ def test_an_old_server_and_a_clock_that_is_wrong(connection: redis.Redis, monkey
     assert doctor._version({"redis_version": "6.0.16"}).is_wrong
     assert not doctor._version({"redis_version": "6.2.0"}).is_wrong
     assert doctor._version({"redis_version": "7.2.4", "valkey_version": "9.1.2"}).found == "Valkey 9.1.2"
-    now = doctor.time.time
-    monkeypatch.setattr(doctor.time, "time", lambda: now() - 30)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 30)
     finding = doctor._clock(connection)
     assert finding.is_wrong
     assert "+30." in finding.found

@@ -8,7 +8,7 @@ take from. A worker that does not fit stays up, and says which part differs.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, cast
 
 import redis
 from pydantic import Field, ValidationError
@@ -88,9 +88,8 @@ class Matcher:
             self._idle({"": f"more than {MAX_RUNS} runs stand on the server: remove {RUNS_KEY} from it"})
             return []
         queues, mismatches = set(), {}
-        bound = connection.hgetall(ENVIRONMENTS_KEY)
-        for key, text in connection.hgetall(RUNS_KEY).items():
-            run = key.decode(errors="replace")
+        bound = _hash(connection, ENVIRONMENTS_KEY)
+        for run, text in _hash(connection, RUNS_KEY).items():
             served = self._serve(connection, run, text, bound)
             if isinstance(served, Environment):
                 queues.add(queue_name(served))
@@ -100,7 +99,7 @@ class Matcher:
         return sorted(queues)
 
     def _serve(
-        self, connection: redis.Redis, run: str, text: bytes, bound: Mapping[bytes, bytes]
+        self, connection: redis.Redis, run: str, text: bytes, bound: Mapping[str, bytes]
     ) -> Environment | str | None:
         """The environment in which this worker serves a run, or why it cannot; None for what is no run."""
         try:
@@ -113,7 +112,7 @@ class Matcher:
             here = self.machine.on(*map(self.digest, wanted.datasets))
         except CallerError as err:
             return str(err)
-        theirs = _environment(bound.get(run.encode()))
+        theirs = _environment(bound.get(run))
         if not here.will_do(wanted.environment):
             known = theirs if theirs and theirs.will_do(wanted.environment) else None
             return known.differences(here) if known else f"environment {here.fingerprint}, not {wanted.environment}"
@@ -137,7 +136,12 @@ class Matcher:
         self.mismatches = mismatches
 
 
-def _environment(text: bytes | None) -> Environment | None:
+def _hash(connection: redis.Redis, key: str) -> dict[str, bytes]:
+    found = cast(dict[bytes, bytes], connection.hgetall(key))
+    return {name.decode(errors="replace"): text for name, text in found.items()}
+
+
+def _environment(text: bytes | str | None) -> Environment | None:
     try:
         return None if text is None else Environment.model_validate_json(text)
     except ValidationError:

@@ -176,7 +176,7 @@ class SearchWorker(rq.Worker):
 
     def handle_warm_shutdown_request(self) -> None:
         self._told_to_end_at = time.monotonic()
-        super().handle_warm_shutdown_request()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
     def main_work_horse(self, job: rq.job.Job, queue: rq.Queue) -> None:
         assert self.pid is not None, "set when the worker was made"
