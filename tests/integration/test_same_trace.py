@@ -1,7 +1,8 @@
 """Same seed, same search: real searches end alike, bit for bit, whatever their workers, delays, stops and kills.
 
 Each is `actsearch search` as a process with a server and workers of its own, which train `nf_resnet8` on the embedded
-digits; they are compared with the search that this process does by itself. Told so few rewards a policy hardly moves at its usual step size; here it learns fast enough to matter.
+digits; they are compared with the search that this process does by itself. Told so few rewards a policy hardly moves at
+its usual step size; here it learns fast enough to matter.
 """
 
 import json
