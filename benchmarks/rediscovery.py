@@ -1,0 +1,115 @@
+"""What became of Swish in each of several runs and their finals, as the tables of docs/rediscovery.md.
+
+    python benchmarks/rediscovery.py runs/ppo-1 runs/random-1 runs/ppo-2 runs/random-2
+
+Runs without finals, or with finals that are not done, have dashes there.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+from actsearch.evaluation import LayerRecord
+from actsearch.rediscovery import Sighting, sightings
+from actsearch.runs import RunFolder
+from actsearch.store import FinalsRecord, RunRecord, Store
+from actsearch_reports.rediscovery import trained_swish
+from actsearch_reports.summary import estimate, p_value, percent
+
+SEARCH = (
+    "search", "evaluations", "minutes", "trained", "kind", "first evaluation (proposal)", "random by then",
+    "best of it", "rank by search score", "trace",
+)  # fmt: skip
+FINALS = ("search", "kind", "in finals", "minus ReLU, points", "Holm p", "tied with the best", "before it")
+BEST = (
+    "search", "first in finals", "minus ReLU, points", "Holm p", "minus SiLU's mean, points",
+    "search score minus fresh seeds",
+)  # fmt: skip
+BETA = ("search", "function", "training", "β at first", "trained β: median by layer, first to last")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    tables: dict[tuple[str, ...], list[Sequence[object]]] = {SEARCH: [], FINALS: [], BEST: [], BETA: []}
+    for folder in parser.parse_args().runs:
+        with RunFolder(folder).open() as (store, name):
+            run, finals = store.run(name), store.finals.get(name)
+            found = seen(store, run, finals)
+            tables[SEARCH] += search_rows(store, run, found)
+            tables[FINALS] += [(named(run), *final_cells(s, finals)) for s in found if s.is_found]
+            tables[BEST] += best_rows(run, finals)
+            tables[BETA] += beta_rows(store, run, found)
+    for head, rows in tables.items():
+        print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+        for row in rows:
+            print(f"| {' | '.join(map(str, row))} |")
+        print()
+
+
+def named(run: RunRecord) -> str:
+    return f"{run.config.controller}, seed {run.config.seed}"
+
+
+def seen(store: Store, run: RunRecord, finals: FinalsRecord | None) -> list[Sighting]:
+    records, proposals = store.evaluations(run.name, layers=False), store.proposals(run.name)
+    plan, result = (finals.plan, finals.result) if finals else (None, None)
+    return sightings(run.config.space, records, proposals, plan, result)
+
+
+def search_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iterator[Sequence[object]]:
+    """Two rows a run, one a kind of Swish."""
+    summary = store.summary(run.name)
+    trained = sum(count for outcome, count in summary.by_outcome.items() if outcome.value == "trained")
+    for s in found:
+        first = f"{s.evaluation} ({s.proposal})" if s.is_found else f">{s.evaluations}"
+        chance = "–" if s.random_by_evaluations is None else percent(s.random_by_evaluations, 0)
+        best = f"{s.best.record.canonical}, {percent(s.best.reward)} ({s.best.trainings})" if s.best else "–"
+        yield (
+            named(run), summary.told, f"{run.seconds / 60:.1f}", trained, s.kind, first, chance, best, s.rank or "–",
+            run.trace[:8],
+        )  # fmt: skip
+
+
+def final_cells(s: Sighting, finals: FinalsRecord | None) -> Sequence[object]:
+    if finals is None or finals.result is None:
+        return s.kind, *"–––––"
+    if s.final is None:
+        return s.kind, "screened, not promoted" if s.was_screened else "not screened", *"––––"
+    place = f"{s.final_place}: {s.final.candidate.canonical}" if s.final_place else "dropped"
+    tied = "yes" if s.final.is_tied else "no"
+    return (
+        s.kind, place, estimate(s.final.difference), p_value(s.final.p_holm), tied, ", ".join(s.beaten_by) or "nothing",
+    )  # fmt: skip
+
+
+def best_rows(run: RunRecord, finals: FinalsRecord | None) -> Iterator[Sequence[object]]:
+    if finals is None or finals.result is None:
+        return
+    best = finals.result.best
+    (silu,) = [row for row in finals.result.rows if row.candidate.canonical == "x*sigmoid(x)"]
+    difference = silu.difference.mean if silu.difference else 0.0
+    ahead = "–" if best.difference is None else f"{100 * (best.difference.mean - difference):+.2f}"
+    luck = "–" if best.shrinkage is None else f"{100 * best.shrinkage:+.2f}"
+    yield named(run), best.candidate.canonical, estimate(best.difference), p_value(best.p_holm), ahead, luck
+
+
+def beta_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iterator[Sequence[object]]:
+    swish = trained_swish(store, run.name, found)
+    if swish is None:
+        return
+    for name in swish.initial:
+        medians = ", ".join(f"{m:.2f}" for m in by_layer(swish.layers, name))
+        yield named(run), swish.canonical, swish.training, f"{swish.initial[name]:g}", medians
+
+
+def by_layer(layers: Sequence[LayerRecord], name: str) -> Iterator[float]:
+    """The median over the channels of each layer that has this β."""
+    for layer in layers:
+        if values := layer.betas.get(name):
+            yield median(values)
+
+
+if __name__ == "__main__":
+    main()
