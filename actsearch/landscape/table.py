@@ -176,10 +176,14 @@ class Landscape:
         return replace(found[0], reward=float(min(max(moved, 0.0), 1.0)))
 
     @cached_property
+    def steps(self) -> int:
+        """Steps of a whole training; 0 where no training recorded any."""
+        return max((m.steps or 0 for m in self.measurements), default=0)
+
+    @cached_property
     def recorded_steps(self) -> tuple[int, ...]:
         """The steps, rising, at which learning curves were recorded before the last step."""
-        last = max((m.steps or 0 for m in self.measurements), default=0)
-        return tuple(sorted({step for m in self.measurements for step in m.curve if step < last}))
+        return tuple(sorted({step for m in self.measurements for step in m.curve if step < self.steps}))
 
     @property
     def not_covered(self) -> tuple[LandscapeFunction, ...]:

@@ -38,7 +38,7 @@ def command(
         bool,
         typer.Option(
             "--early-stopping",
-            help="Play each search again with children that end early, at every step of the landscape's curves.",
+            help="Play each search again with children that end early, at the steps of their curves up to the middle.",
         ),
     ] = False,
     keep: Annotated[
@@ -106,15 +106,18 @@ def command(
 
 def _early_stopping(landscape: "Landscape", wanted: bool, keep: float | None) -> "EarlyStoppingSettings | None":
     """The settings of early stopping; None where it is not wanted."""
-    from actsearch.config import RunConfig
+    from actsearch.config import EarlyStoppingSettings, RunConfig
     from actsearch.errors import ConfigError
+    from actsearch_controller.comparison import rung_steps
 
     if not wanted:
         if keep is not None:
             raise ConfigError("--keep goes with --early-stopping")
         return None
-    if not landscape.recorded_steps:
-        raise ConfigError(f"--early-stopping: landscape {landscape.name!r} has no learning curves")
+    if not rung_steps(EarlyStoppingSettings(), landscape):
+        raise ConfigError(
+            f"--early-stopping: landscape {landscape.name!r} has no learning curves up to half of a training"
+        )
     settings = {} if keep is None else {"keep": keep}
     return RunConfig.parse({"early_stopping": settings}).early_stopping
 

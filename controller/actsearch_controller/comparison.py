@@ -17,7 +17,7 @@ from statistics import fmean, median
 import numpy as np
 import numpy.typing as npt
 
-from actsearch.config import RunConfig
+from actsearch.config import EarlyStoppingSettings, RunConfig
 from actsearch.landscape import Landscape
 from actsearch.space import Space
 from actsearch_controller.arena import Arena, Play
@@ -189,8 +189,13 @@ def _play(arena: Arena, config: RunConfig) -> Play:
         lag=config.lag,
         repeats=repeats_of(config),
         every_draw_counts=CONTROLLERS[config.controller].every_draw_counts,
-        early_stopping=None if settings is None else EarlyStopping(settings, arena.landscape.recorded_steps),
+        early_stopping=None if settings is None else EarlyStopping(settings, rung_steps(settings, arena.landscape)),
     )
+
+
+def rung_steps(settings: EarlyStoppingSettings, landscape: Landscape) -> list[int]:
+    """The recorded steps of a landscape at which children may be stopped: up to a search's last rung."""
+    return [step for step in landscape.recorded_steps if step <= max(settings.rungs) * landscape.steps]
 
 
 _arena: list[Arena] = []

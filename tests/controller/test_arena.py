@@ -22,7 +22,7 @@ from actsearch_controller.arena import Arena, Play
 from actsearch_controller.baselines.exhaustive import ExhaustiveController
 from actsearch_controller.baselines.random import RandomController
 from actsearch_controller.baselines.random_new import RandomNewController
-from actsearch_controller.comparison import Comparison, compare
+from actsearch_controller.comparison import Comparison, compare, rung_steps
 from actsearch_controller.controllers import CONTROLLERS, build_controller, repeats_of
 from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import Search
@@ -232,6 +232,13 @@ def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(
     assert len(in_arena.log) > 8
     assert in_pipeline.log[: len(in_arena.log)] == in_arena.log
     assert {what for what, *_ in in_pipeline.log[len(in_arena.log) :]} == {"tell"}
+
+
+def test_children_are_stopped_at_recorded_steps_up_to_a_searchs_last_rung() -> None:
+    landscape = load("one_unit")
+    assert landscape.recorded_steps == (38, 75, 113)
+    assert rung_steps(EarlyStoppingSettings(), landscape) == [38, 75]
+    assert rung_steps(EarlyStoppingSettings(rungs=(0.1, 0.3)), landscape) == [38]
 
 
 # --- closed forms ----------------------------------------------------------------------------------------------------
