@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from actsearch.errors import ConfigError
 
+MAX_TIMEOUT_SECONDS = 30 * 24 * 3600
+"""What one child may be given at most."""
+
 
 class Settings(BaseModel):
     """Base of all models that cross a file or a process: frozen, unknown keys refused, finite numbers only."""
@@ -213,7 +216,7 @@ class RunConfig(Settings):
     finals: FinalsSettings = FinalsSettings()
     max_operations: int = Field(400, ge=1)
     """Operation count (of the compiled formula) above which a function is too costly to train."""
-    timeout_seconds: int = Field(3600, ge=1)
+    timeout_seconds: int = Field(3600, ge=1, le=MAX_TIMEOUT_SECONDS)
     """Wall-clock limit of one child; passing it is a fault of the machine, not of the function."""
     allow_user_code: bool = False
     """Whether `module:function` names may be imported; each worker must be given the same permission."""

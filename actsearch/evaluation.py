@@ -15,7 +15,7 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from actsearch.config import ChildSettings, Recipe, Settings
+from actsearch.config import MAX_TIMEOUT_SECONDS, ChildSettings, Recipe, Settings
 from actsearch.errors import ConfigError
 
 MAX_BYTES = 64 * 1024
@@ -37,6 +37,8 @@ class Outcome(StrEnum):
     """The function does not depend on x."""
     TOO_COSTLY = "too_costly"
     """The formula's operation count is above the job's limit."""
+    QUARANTINED = "quarantined"
+    """Its process died again and again at the same step, while its worker lived."""
 
 
 FLOOR_REWARD = 0.0
@@ -115,7 +117,7 @@ class Job(_Message):
     max_operations: int = Field(ge=1)
     measures_test: bool = False
     """Whether the trained child is measured on the test images too, which are otherwise never touched."""
-    timeout_seconds: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1, le=MAX_TIMEOUT_SECONDS)
     rungs: tuple[Rung, ...] = ()
     """Where the training may end early, by rising step, all before the last one."""
 

@@ -1,7 +1,8 @@
 """Run folders: where a run's settings, store, logs and report live, and how a run is started and found.
 
 `runs/<name>/` holds config.toml (the resolved settings), store.sqlite, logs/, redis/, report/, a `lock` that the
-process driving the run holds, and a file `stop` from the moment somebody asks it to end. Light to import.
+process driving the run holds, queue.json with what it last saw of its queue, and a file `stop` from the moment somebody
+asks it to end. Light to import.
 """
 
 import fcntl
@@ -74,6 +75,11 @@ class RunFolder:
         return self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path
 
     @property
+    def queue(self) -> Path:
+        """What the process that drives the run last saw of its queue, as JSON (actsearch_workers.sight)."""
+        return self.path / "queue.json"
+
+    @property
     def stop_file(self) -> Path:
         """Its presence asks the process that drives the run to stop."""
         return self.path / "stop"
@@ -113,6 +119,7 @@ class RunFolder:
             file.write(str(os.getpid()))
             file.flush()
             self.stop_file.unlink(missing_ok=True)
+            self.queue.unlink(missing_ok=True)
             yield
 
 

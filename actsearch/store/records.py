@@ -1,5 +1,7 @@
 """What the store hands out: frozen values, detached from the database."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,13 +38,24 @@ class RunRecord:
     command: str
     """The command that started it."""
     versions: Mapping[str, str]
-    """Versions of what decides its numbers, and the git commit."""
+    """Versions of what decides its numbers, the git commit, and the environment that its workers have."""
     created_at: datetime
     """UTC."""
     seconds: float
     """Wall-clock time spent searching so far."""
     trace: str
     """Hash over everything told so far, 64 hex digits; empty before the first batch is told."""
+
+    @property
+    def id(self) -> str:
+        """The name with 12 hex digits that no other run of that name has, here or in another folder."""
+        made = json.dumps([self.name, self.created_at.isoformat(), self.command])
+        return f"{self.name}-{hashlib.sha256(made.encode()).hexdigest()[:12]}"
+
+    @property
+    def environment(self) -> str | None:
+        """Fingerprint of the environment that the run is bound to; None before a worker has served it."""
+        return self.versions.get("environment", "").partition(":")[0] or None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,8 @@ from actsearch.store.records import (
 from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, ProposalRow, RunRow
 from actsearch.store.verifications import VerificationStore
 
+ENVIRONMENT = "environment"
+"""Key among a run's versions: fingerprint and parts of the machines and data that it is bound to."""
 KEYS_A_QUERY = 500
 """Keys looked up in one statement; databases limit how many parameters one may carry."""
 
@@ -308,6 +310,12 @@ class Store:
             row.state, row.reason = state.value, reason
             if seconds is not None:
                 row.seconds = seconds
+
+    def set_environment(self, name: str, environment: str) -> None:
+        """Says what the run is bound to, among the versions that decide its numbers; replaces what was said before."""
+        with Session(self._writer) as session, session.begin():
+            row = _run_row(session, name)
+            row.versions = {**row.versions, ENVIRONMENT: environment}
 
     def set_config(self, name: str, config: RunConfig) -> None:
         """Replaces the run's settings, when it is resumed with another budget."""

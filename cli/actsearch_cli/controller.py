@@ -37,7 +37,10 @@ def command(
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
     wait_redis: opt.WaitRedis = 10,
+    environment: opt.Environment = None,
     allow_user_code: opt.AllowUserCode = False,
+    log_format: opt.LogFormat = None,
+    metrics: opt.MetricsAt = None,
     as_json: opt.Json = False,
 ) -> None:
     """Drive a search on the workers of a Redis-compatible server; start those with `actsearch worker`.
@@ -45,11 +48,16 @@ def command(
     Exits 0 when the search is done. Killed at any moment, it goes on with --resume RUN and loses nothing.
     """
     from actsearch.errors import ConfigError
+    from actsearch_cli.link import Link, check_environment, serve_metrics
     from actsearch_cli.session import drive
     from actsearch_cli.start import change_settings, run_to_drive
+    from actsearch_workers import logs
     from actsearch_workers.connection import connect, find_address
     from actsearch_workers.environment import PROCESS_ENVIRONMENT
 
+    check_environment(environment)
+    if log_format is not None:
+        logs.set_up(log_format, {})
     os.environ.update(PROCESS_ENVIRONMENT)
     address = find_address(redis_url, redis_password_file, os.environ)
     if address is None:
@@ -57,7 +65,12 @@ def command(
             "a controller needs a server: give --redis-url redis://HOST:6379/0 or set ACTSEARCH_REDIS_URL; "
             "`actsearch search` brings its own"
         )
-    connection = connect(address, timeout_seconds=wait_redis)
+    link = Link(
+        address=address,
+        connection=connect(address, timeout_seconds=wait_redis),
+        environment=environment,
+        metrics=serve_metrics(metrics),
+    )
     parameters = context.params
     if or_resume and run is not None and (runs_dir / run / "store.sqlite").is_file():
         parameters = dict.fromkeys(parameters) | {
@@ -69,7 +82,8 @@ def command(
             "allow_user_code": allow_user_code,
         }
     folder = run_to_drive(parameters, dataset_here=False)
+    logs.current["run"] = folder.name
     with folder.lock():
         change_settings(folder, parameters)
-        code = drive(folder, connection, as_json=as_json)
+        code = drive(folder, link, as_json=as_json)
     raise typer.Exit(code)

@@ -50,6 +50,7 @@ def command(
     device: opt.Device = "auto",
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
+    environment: opt.Environment = None,
     allow_user_code: opt.AllowUserCode = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -68,9 +69,10 @@ def command(
 
     from actsearch.runs import find_run
     from actsearch_cli import finals_session, session
+    from actsearch_cli.link import check_environment
     from actsearch_cli.machine import Machine
-    from actsearch_workers.connection import connect
 
+    check_environment(environment)
     folder = find_run(runs_dir, run)
     console = Console(stderr=as_json, quiet=as_json)
     changes = {
@@ -103,7 +105,7 @@ def command(
                 console=console,
             )
             if machine is not None:
-                with machine.started(folder) as (address, watch):
-                    code = finals_session.drive(folder, connect(address), watch=watch, console=console)
+                with machine.started(folder, environment) as link:
+                    code = finals_session.drive(folder, link, console=console)
     session.conclude_finals(folder, console, as_json, is_new=machine is not None)
     raise typer.Exit(code)

@@ -1,20 +1,18 @@
 """One sitting at a run's finals: begin or go on with them, drive them, show how it goes."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
 from actsearch.config import FinalsSettings
 from actsearch.errors import ConfigError
 from actsearch.runs import RunFolder
-from actsearch_cli.interrupt import INTERRUPTED, stopping
-from actsearch_cli.live import FinalsLines, Lines, View
+from actsearch_cli.link import Link
+from actsearch_cli.live import FinalsLines
 from actsearch_cli.options import data_dir
 from actsearch_cli.settings import panel_recipes
-
-if TYPE_CHECKING:
-    import redis
+from actsearch_cli.sitting import sit
 
 
 def is_done(folder: RunFolder) -> bool:
@@ -57,51 +55,14 @@ def begin(
         begin_finals(store, name, settings, recipes)
 
 
-def drive(
-    folder: RunFolder, connection: "redis.Redis", *, watch: Callable[[], None] = lambda: None, console: Console
-) -> int:
+def drive(folder: RunFolder, link: Link, *, console: Console) -> int:
     """Drives finals that were begun to their end on the workers behind a server; returns the exit code.
 
     Args:
         folder: the run; the caller holds its lock.
-        connection: the server.
-        watch: looks after what was started for the run, every few seconds.
+        link: the way to its workers.
         console: where to show how it goes.
     """
     from actsearch_controller.finals.loop import drive as drive_finals
 
-    return drive_shown(folder, connection, FinalsLines(), drive_finals, watch=watch, console=console)
-
-
-def drive_shown(
-    folder: RunFolder,
-    connection: "redis.Redis",
-    lines: Lines,
-    go_on: Callable[..., object | None],
-    *,
-    watch: Callable[[], None],
-    console: Console,
-) -> int:
-    """Goes on with finals or a verification, shows how it goes, and stops on request; returns the exit code.
-
-    Args:
-        folder: the run; the caller holds its lock.
-        connection: the server.
-        lines: what to show.
-        go_on: from store, run, evaluator, `stop` and `on_progress` to a result, None where it was stopped.
-        watch: looks after what was started for the run, every few seconds.
-        console: where to show how it goes.
-    """
-    from actsearch_workers.queue import RqEvaluator
-
-    with folder.open() as (store, name), stopping() as stop:
-        evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status, lines) as view:
-
-            def on_progress(progress: Any) -> None:
-                if folder.stop_file.exists():
-                    stop.set()
-                view(progress)
-
-            result = go_on(store, name, evaluator, stop=stop, on_progress=on_progress)
-    return INTERRUPTED if result is None else 0
+    return sit(folder, link, FinalsLines(), drive_finals, console=console)

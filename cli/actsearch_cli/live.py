@@ -1,7 +1,7 @@
 """What a running search or finals shows: a live view in a terminal, a line now and then elsewhere, else nothing."""
 
+import logging
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -14,10 +14,21 @@ from rich.text import Text
 if TYPE_CHECKING:
     from actsearch_controller.finals.progress import FinalsProgress
     from actsearch_controller.progress import Progress
-    from actsearch_workers.queue import QueueStatus
+    from actsearch_workers.sight import QueueStatus
 
+log = logging.getLogger("actsearch")
+"""Where lines go in place of the console, once `--log-format` has set it up."""
 LINE_SECONDS = 15
 """Time between two lines where there is no terminal."""
+
+
+class Queue(Protocol):
+    """What a view asks about the workers."""
+
+    def status(self) -> "QueueStatus": ...
+
+    def why_nothing_moves(self, in_flight: int) -> list[str]:
+        """Reasons; none where something moves."""
 
 
 class Lines(Protocol):
@@ -38,13 +49,13 @@ class View:
 
     Args:
         console: where to.
-        workers: asks the queue what its workers do; called at most once a second.
+        queue: asked at most once a second what its workers do.
         lines: what to show.
     """
 
-    def __init__(self, console: Console, workers: "Callable[[], QueueStatus]", lines: Lines) -> None:
+    def __init__(self, console: Console, queue: Queue, lines: Lines) -> None:
         self._console = console
-        self._workers = workers
+        self._queue = queue
         self._lines = lines
         self._bar = Bar(
             TextColumn("[bold]{task.description}"),
@@ -78,11 +89,17 @@ class View:
             self._live.update(self._render(progress))
         else:
             self._next = now + LINE_SECONDS
-            self._console.print(self._lines.line(progress), soft_wrap=True, highlight=False, markup=False)
+            line = "; ".join([self._lines.line(progress), *self._queue.why_nothing_moves(progress.in_flight)])
+            if log.handlers:
+                log.info(line)
+            else:
+                self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def _render(self, progress: Any) -> RenderableType:
         self._bar.update(self._task, completed=progress.told, total=progress.budget)
-        rows = [*self._lines.rows(progress, self._workers()), "Ctrl-C stops and keeps everything"]
+        status = self._queue.status()
+        waiting = [f"waiting      {reason}" for reason in self._queue.why_nothing_moves(progress.in_flight)]
+        rows = [*self._lines.rows(progress, status), *waiting, "Ctrl-C stops and keeps everything"]
         return Group(self._bar, *(Text(row, overflow="ellipsis", no_wrap=True) for row in rows))
 
 

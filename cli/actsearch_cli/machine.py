@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actsearch.runs import RunFolder
+from actsearch_cli.link import Link
 
 if TYPE_CHECKING:
     from actsearch_workers.connection import Address
+
+GRACE_SECONDS = 6
+"""What a worker that is told to end takes for the child at hand; `LocalWorkers` gives it 10 s in all."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,14 @@ class Machine:
         return cls(devices, address, allow_user_code)
 
     @contextmanager
-    def started(self, folder: RunFolder) -> "Iterator[tuple[Address, Callable[[], None]]]":
-        """The server's address and what looks after server and workers, until the end of the `with`."""
-        from actsearch_workers.connection import environment_of
+    def started(self, folder: RunFolder, environment: str | None = None) -> Iterator[Link]:
+        """The way to server and workers, which live until the end of the `with`.
+
+        Args:
+            folder: the run's.
+            environment: as in `Link`.
+        """
+        from actsearch_workers.connection import connect, environment_of
         from actsearch_workers.pool import LocalWorkers
         from actsearch_workers.server import LocalServer
 
@@ -67,6 +76,7 @@ class Machine:
                 address = server.address
                 watched.append(server.check)
             worker = [sys.executable, "-m", "actsearch_cli.main", "worker"]
+            worker += ["--grace", str(GRACE_SECONDS)]
             worker += ["--allow-user-code"] if self.allow_user_code else []
             commands = [[*worker, "--device", chosen] for chosen in self.devices]
             pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
@@ -76,7 +86,13 @@ class Machine:
                 for check in watched:
                     check()
 
-            yield address, watch
+            yield Link(
+                address=address,
+                connection=connect(address),
+                environment=environment,
+                watch=watch,
+                workers_may_come=self.address is not None,
+            )
 
 
 def _devices(wanted: str, workers: int | None) -> list[str]:

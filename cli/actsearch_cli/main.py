@@ -20,6 +20,7 @@ from actsearch_cli import (
     status,
     stop,
     verify,
+    watch,
     worker,
 )
 
@@ -32,7 +33,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for _module in (search, controller, worker, status, runs, stop, finals, verify, report, show, export, bench, space):
+for _module in (
+    search,
+    controller,
+    worker,
+    status,
+    watch,
+    runs,
+    stop,
+    finals,
+    verify,
+    report,
+    show,
+    export,
+    bench,
+    space,
+):
     app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
 app.add_typer(data.app, name="data")
 

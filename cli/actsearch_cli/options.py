@@ -28,6 +28,27 @@ RedisPasswordFile = Annotated[
 WaitRedis = Annotated[
     float, typer.Option("--wait-redis", help="Seconds to wait for the server to answer at the start.", min=0)
 ]
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        help="Workers that will do, by the 8 hex digits that a worker logs; `first`: those like the first that comes.",
+        show_default="the run's own, else first",
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option("--log-format", help="Lines on stderr: text, or json with run and worker ids.", show_default="none"),
+]
+MetricsAt = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="Serve Prometheus metrics there; without a host to this machine alone.",
+        show_default="none",
+    ),
+]
 AllowUserCode = Annotated[
     bool, typer.Option("--allow-user-code", help="Import `module:function` names of your own (never somebody else's).")
 ]

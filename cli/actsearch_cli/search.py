@@ -32,6 +32,7 @@ def command(
     device: opt.Device = "auto",
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
+    environment: opt.Environment = None,
     allow_user_code: opt.AllowUserCode = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -40,11 +41,12 @@ def command(
     Everything the run has is in RUNS_DIR/NAME. Ctrl-C stops and keeps it; `actsearch search --resume NAME` goes on.
     The same seed gives the same search, whatever the number of workers.
     """
+    from actsearch_cli.link import check_environment
     from actsearch_cli.machine import Machine
     from actsearch_cli.session import drive
     from actsearch_cli.start import change_settings, run_to_drive
-    from actsearch_workers.connection import connect
 
+    check_environment(environment)
     machine = Machine.of(
         device=device,
         workers=workers,
@@ -55,6 +57,6 @@ def command(
     folder = run_to_drive(context.params, dataset_here=True)
     with folder.lock():
         change_settings(folder, context.params)
-        with machine.started(folder) as (address, watch):
-            code = drive(folder, connect(address), watch=watch, as_json=as_json)
+        with machine.started(folder, environment) as link:
+            code = drive(folder, link, as_json=as_json)
     raise typer.Exit(code)

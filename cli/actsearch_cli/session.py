@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,56 +11,40 @@ from rich.table import Table
 from actsearch.config import RunConfig
 from actsearch.errors import RunError
 from actsearch.runs import RunFolder
-from actsearch.store import RunState, Store
+from actsearch.store import RunRecord, RunState, Store
 from actsearch_cli import finals_session, finals_text, verify_text
 from actsearch_cli.finals_text import print_finals
-from actsearch_cli.interrupt import INTERRUPTED, stopping
-from actsearch_cli.live import SearchLines, View
+from actsearch_cli.link import Link
+from actsearch_cli.live import SearchLines
+from actsearch_cli.sitting import sit
 from actsearch_cli.status import document
 
-if TYPE_CHECKING:
-    import redis
 
-
-def drive(
-    folder: RunFolder,
-    connection: "redis.Redis",
-    *,
-    watch: Callable[[], None] = lambda: None,
-    as_json: bool = False,
-) -> int:
+def drive(folder: RunFolder, link: Link, *, as_json: bool = False) -> int:
     """Drives a run's search to its end on the workers behind a server; returns the exit code.
 
     Args:
         folder: the run; the caller holds its lock.
-        connection: the server.
-        watch: looks after what was started for the run, every few seconds.
+        link: the way to its workers.
         as_json: print one JSON document at the end and nothing else.
     """
     from actsearch_controller.search import resume
-    from actsearch_workers.queue import RqEvaluator
+
+    def go_on(*args: Any, **kwargs: Any) -> RunRecord | None:
+        record = resume(*args, **kwargs)
+        return None if record.state is RunState.INTERRUPTED else record
 
     console = Console(stderr=as_json, quiet=as_json)
-    with folder.open() as (store, name), stopping() as stop:
-        evaluator = RqEvaluator(connection, name, watch=watch)
-        with View(console, evaluator.status, SearchLines()) as view:
-
-            def on_progress(progress: Any) -> None:
-                if folder.stop_file.exists():
-                    stop.set()
-                view(progress)
-
-            record = resume(store, name, evaluator, stop=stop, on_progress=on_progress)
-    code = INTERRUPTED if record.state is RunState.INTERRUPTED else 0
-    if code == 0 and record.config.finals.after_search:
-        code = _finals(folder, connection, watch, console, record.config)
+    with folder.open() as (store, name):
+        config = store.run(name).config
+    code = sit(folder, link, SearchLines(), go_on, console=console, in_flight_at_most=config.batch * config.lag)
+    if code == 0 and config.finals.after_search:
+        code = _finals(folder, link, console, config)
     conclude(folder, console, as_json)
     return code
 
 
-def _finals(
-    folder: RunFolder, connection: "redis.Redis", watch: Callable[[], None], console: Console, config: RunConfig
-) -> int:
+def _finals(folder: RunFolder, link: Link, console: Console, config: RunConfig) -> int:
     """The finals that follow a search; a search that trained nothing has none."""
     try:
         finals_session.begin(
@@ -76,7 +59,7 @@ def _finals(
         return 0
     if finals_session.is_done(folder):
         return 0
-    return finals_session.drive(folder, connection, watch=watch, console=console)
+    return finals_session.drive(folder, link, console=console)
 
 
 def conclude(folder: RunFolder, console: Console, as_json: bool) -> None:

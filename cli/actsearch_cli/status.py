@@ -8,14 +8,15 @@ from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir
 if TYPE_CHECKING:
     from actsearch.runs import RunFolder
     from actsearch.store import FinalsRecord
+    from actsearch_workers.sight import Sighting
 
 NAME = "status"
 
 
 def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
-    """Show a run: state, counts by outcome, the best so far, what is in flight, the controller's health.
+    """Show a run: state, counts by outcome, the best so far, its workers, why nothing moves, the controller's health.
 
-    Reads the store only, so that it works with the server down, from any folder, while the run goes on.
+    Reads the store, and what the run's controller last saw of its workers: no server is asked, and none is needed.
     """
     from actsearch.runs import find_run
 
@@ -23,6 +24,12 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
     if as_json:
         print(json.dumps(status, indent=2, ensure_ascii=False))
         return
+    for line in lines(status):
+        print(line)
+
+
+def lines(status: dict[str, Any]) -> list[str]:
+    """A status for people, a line each."""
     counts = status["evaluations"]
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in counts["by_outcome"].items())
     best = status["best"]
@@ -32,6 +39,8 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         "state": status["state"] + (f": {status['reason']}" if status["reason"] else ""),
         "evaluations": f"{counts['told']} of {counts['budget']}" + (f" ({outcomes})" if outcomes else ""),
         "in flight": str(counts["asked"] - counts["told"]),
+        "environment": status["environment"] or "not known before a worker has taken the run",
+        "workers": _workers(status),
         "stopped early": _stopped(status["early_stopping"]),
         "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
         "controller": _controller(status["controller"]),
@@ -39,8 +48,23 @@ def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> No
         "searched for": f"{status['seconds']:.0f} s",
         "trace": status["trace"] or "nothing told yet",
     }
-    for key, value in rows.items():
-        print(f"{key:<13} {value}")
+    waiting = [f"{'waiting':<13} {reason}" for reason in status["waiting"]]
+    warnings = [f"{'warning':<13} {warning}" for warning in status["warnings"]]
+    return [*(f"{key:<13} {value}" for key, value in rows.items()), *waiting, *warnings]
+
+
+def _workers(status: dict[str, Any]) -> str:
+    """How many there are and are busy, in one line."""
+    workers = status["workers"]
+    if workers is None:
+        return "none seen yet" if status["is_driven"] else "none: nobody drives the run"
+    retries = f", {workers['retries']} attempts failed and were tried again" if workers["retries"] else ""
+    others = workers["all"] - workers["fit"]
+    return (
+        f"{workers['busy']} of {workers['fit']} busy with this run"
+        + (f", {others} of another environment" if others else "")
+        + f"{retries} (seen {workers['age_seconds']:.0f} s ago)"
+    )
 
 
 def _stopped(early_stopping: dict[str, Any] | None) -> str:
@@ -84,11 +108,24 @@ def _finals_line(finals: dict[str, Any] | None) -> str:
     return text + (f", best {finals['best']['formula']}" if finals["best"] else "")
 
 
+def _seen(sighting: "Sighting") -> dict[str, Any]:
+    queue = sighting.queue
+    return {
+        "all": len(queue.workers),
+        "fit": len(queue.fitting),
+        "busy": queue.busy,
+        "queued": queue.queued,
+        "retries": queue.retries,
+        "age_seconds": round(sighting.age_seconds, 1),
+    }
+
+
 def document(folder: "RunFolder") -> dict[str, Any]:
     """What `status --json` prints."""
     from actsearch.evaluation import Outcome
     from actsearch.health import WINDOW, health
     from actsearch.store import RunState, share_of_steps_saved
+    from actsearch_workers.sight import Sighting
 
     with folder.open() as (store, name):
         record, summary = store.run(name), store.summary(name)
@@ -97,6 +134,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         finals = store.finals.get(name)
         trainings = 0 if finals is None else store.finals.told(name)
     is_driven = folder.is_driven
+    sighting = Sighting.read(folder.queue) if is_driven else None
     state, reason = record.state.value, record.reason
     if record.state is RunState.RUNNING and not is_driven:
         state = "interrupted"
@@ -106,6 +144,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         "run": name,
         "state": state,
         "reason": reason,
+        "is_driven": is_driven,
         "evaluations": {
             "budget": record.config.evaluations,
             "asked": summary.asked,
@@ -129,6 +168,10 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         },
         "controller": None if controller is None else controller.document,
         "finals": None if finals is None else _finals(finals, trainings, is_driven, folder.name),
+        "environment": record.versions.get("environment"),
+        "workers": None if sighting is None else _seen(sighting),
+        "waiting": [] if sighting is None else sighting.why_nothing_moves(),
+        "warnings": [] if sighting is None else sighting.warnings(),
         "batches": {"asked": summary.batches_asked, "told": summary.batches_told},
         "seconds": record.seconds,
         "trace": record.trace,

@@ -35,6 +35,7 @@ def command(
     device: opt.Device = "auto",
     redis_url: opt.RedisUrl = None,
     redis_password_file: opt.RedisPasswordFile = None,
+    environment: opt.Environment = None,
     allow_user_code: opt.AllowUserCode = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -53,9 +54,10 @@ def command(
 
     from actsearch.runs import find_run
     from actsearch_cli import session, verify_session
+    from actsearch_cli.link import check_environment
     from actsearch_cli.machine import Machine
-    from actsearch_workers.connection import connect
 
+    check_environment(environment)
     folder = find_run(runs_dir, run)
     console = Console(stderr=as_json, quiet=as_json)
     given = {"data": opt.listed(data), "children": opt.listed(children), "seeds": seeds, "steps": steps}
@@ -71,8 +73,8 @@ def command(
         )
         with folder.lock():
             record = verify_session.begin(folder, settings, allow_user_code=allow_user_code)
-            with machine.started(folder) as (address, watch):
-                code = verify_session.drive(folder, record, connect(address), watch=watch, console=console)
+            with machine.started(folder, environment) as link:
+                code = verify_session.drive(folder, link, record, console=console)
     number = verify_session.number_of(folder, settings)
     session.conclude_verification(folder, number, console, as_json, is_new=is_new)
     raise typer.Exit(code)

@@ -1,8 +1,8 @@
 """One sitting at a verification: which one is meant, begin it or go on, drive it, show how it goes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -10,12 +10,10 @@ from actsearch.errors import ConfigError, DataMissingError
 from actsearch.runs import RunFolder
 from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
-from actsearch_cli.finals_session import drive_shown
+from actsearch_cli.link import Link
 from actsearch_cli.live import FinalsLines
 from actsearch_cli.options import data_dir
-
-if TYPE_CHECKING:
-    import redis
+from actsearch_cli.sitting import sit
 
 WHERE_FETCHED = ("fashion-mnist", "cifar10")
 """Data sets that a verification takes by itself where they are on this machine."""
@@ -94,16 +92,9 @@ def begin(folder: RunFolder, settings: VerifySettings, *, allow_user_code: bool)
         return begin_verification(store, run, settings, recipes)
 
 
-def drive(
-    folder: RunFolder,
-    record: VerificationRecord,
-    connection: "redis.Redis",
-    *,
-    watch: Callable[[], None],
-    console: Console,
-) -> int:
+def drive(folder: RunFolder, link: Link, record: VerificationRecord, *, console: Console) -> int:
     """Drives a verification to its end on the workers behind a server; returns the exit code."""
     from actsearch_controller.finals.verification import drive as drive_verification
 
     go_on = partial(drive_verification, record=record)
-    return drive_shown(folder, connection, FinalsLines("verify"), go_on, watch=watch, console=console)
+    return sit(folder, link, FinalsLines("verify"), go_on, console=console, verification=record)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actsearch_cli.options import AllowUserCode, Device, RedisPasswordFile, RedisUrl, WaitRedis, data_dir
+from actsearch_cli.options import AllowUserCode, Device, LogFormat, RedisPasswordFile, RedisUrl, WaitRedis, data_dir
 
 NAME = "worker"
 
@@ -19,12 +19,17 @@ def command(
     ] = None,
     allow_user_code: AllowUserCode = False,
     wait_redis: WaitRedis = 10,
+    grace: Annotated[
+        float, typer.Option("--grace", help="Seconds for the child at hand when told to end; then it is handed back.")
+    ] = 25,
+    log_format: LogFormat = "text",
     burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
 ) -> None:
     """Serve the runs of a Redis-compatible server: take jobs, train children, report.
 
     Start one a CPU core or one a GPU, on as many machines as you like, before or after the controller. SIGTERM and
-    Ctrl-C let it finish the child at hand; a second one does not wait.
+    Ctrl-C let it finish the child at hand, if that ends within --grace; else the job is handed back and runs
+    elsewhere. A second signal does not wait. It trains for runs whose environment it has, and idles for others.
     """
     from actsearch.errors import ConfigError
     from actsearch_workers.connection import find_address
@@ -41,4 +46,6 @@ def command(
         allow_user_code=allow_user_code,
         burst=burst,
         wait_seconds=wait_redis,
+        grace_seconds=grace,
+        log_format=log_format or "text",
     )

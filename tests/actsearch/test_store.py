@@ -405,3 +405,16 @@ def test_ten_thousand_evaluations_are_read_in_seconds(tmp_path: Path) -> None:
         start = time.process_time()
         assert store.summary("first").told == count
         assert time.process_time() - start < 1  # 0.04 s
+
+
+def test_a_run_is_bound_to_an_environment_and_has_an_id_of_its_own(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.sqlite") as store:
+        store.create_run("one", RunConfig(), command="", versions={"torch": "2.14"})
+        before = store.run("one")
+        assert before.environment is None
+        store.set_environment("one", "0123abcd: torch 2.14, AMD EPYC")
+        run = store.run("one")
+        assert run.environment == "0123abcd"
+        assert run.versions == {"torch": "2.14", "environment": "0123abcd: torch 2.14, AMD EPYC"}
+        assert run.id == before.id
+        assert store.create_run("two", RunConfig(), command="", versions={}).id != run.id

@@ -18,7 +18,7 @@ from actsearch_controller import driving
 from actsearch_controller.finals.finals import Finals
 from actsearch_controller.finals.loop import begin, drive
 from actsearch_controller.finals.progress import FinalsProgress
-from actsearch_workers.queue import QueueStatus, WorkerState
+from actsearch_workers.sight import QueueStatus, WorkerState
 from tests.actsearch.stored_run import stored_run
 from tests.controller.synthetic import ShuffledEvaluator
 
@@ -214,7 +214,7 @@ def test_progress_is_a_line() -> None:
     assert lines.line(progress) == (
         "finals: 120/400 trainings, seeds 5 to 7 of 10, 9 functions, 5 dropped, 90 min left"
     )
-    status = QueueStatus(workers=(WorkerState("a", "ab", "first"), WorkerState("b", None, None)), queued=7, retries=0)
+    status = QueueStatus(workers=(WorkerState(name="a", evaluation="ab", run="first"), WorkerState(name="b")), queued=7)
     assert lines.rows(progress, status)[2] == "workers      1 of 2 busy · 9 in flight"
     assert "not known yet" in lines.line(replace(progress, seconds_left=None))
     assert ", 12 s left" in lines.line(replace(progress, seconds_left=12.4))

@@ -4,19 +4,44 @@ The job's data set says what to do, as in `sleep 0.5` or `raise OSError`; `once 
 """
 
 import os
+import resource
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from actsearch.config import ChildSettings, Recipe
 from actsearch.errors import DataMissingError
 from actsearch.evaluation import Evaluation, Job, Outcome
+from actsearch.formula import Formula
+from actsearch_workers.environment import Environment
+from actsearch_workers.matching import ENVIRONMENTS_KEY, Wanted, queue_name
+from actsearch_workers.queue import QueuedRun
 
 RUN = "a run: named*by [people]"
+DIGEST = "ab" * 32
+"""Of every data set that the fake workers have."""
+ENVIRONMENT = Environment(torch="2", numpy="2", device="an abacus", activations="hand", data=DIGEST[:16])
+QUEUE_KEY = f"rq:queue:{queue_name(ENVIRONMENT)}"
 
 
-def job(number: int, what: str = "", *, timeout_seconds: int = 60, run: str = RUN) -> Job:
+def queued(run: str = RUN, **wanted: Any) -> QueuedRun:
+    """A run on the queue, whose id is its name."""
+    return QueuedRun(id=run, name=run, wanted=Wanted(**{"datasets": ("nothing",), **wanted}))
+
+
+QUEUED = queued()
+
+
+def bind(connection: redis.Redis, run: str = RUN) -> None:
+    """Bind a run to ENVIRONMENT, as a worker would that then never takes a job."""
+    connection.hset(ENVIRONMENTS_KEY, run, ENVIRONMENT.model_dump_json())
+
+
+def job(number: int, what: str = "", *, timeout_seconds: int = 3600, run: str = RUN) -> Job:
     """Job `number` of a run, that does what it says."""
     return Job(
         run=run,
@@ -42,7 +67,10 @@ def expected(job: Job) -> Evaluation:
     )
 
 
-def train(job: Job, *, device: Any, data_dir: Path, allow_user_code: bool) -> Evaluation:
+def train(
+    job: Job, *, device: Any, data_dir: Path, allow_user_code: bool, on_step: Callable[[int], None]
+) -> Evaluation:
+    Formula.from_tokens(job.tokens)  # as the real one: a job of other tokens is nobody's
     what = job.dataset.split()
     if what[0] == "once":
         first = Path(what[1])
@@ -55,6 +83,10 @@ def train(job: Job, *, device: Any, data_dir: Path, allow_user_code: bool) -> Ev
             raise OSError(text)
         case ["die"]:
             os.kill(os.getpid(), signal.SIGKILL)
+        case ["crash", step]:
+            on_step(int(step))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            os.kill(os.getpid(), signal.SIGSEGV)
         case ["pid", file, seconds]:
             Path(file).write_text(f"{os.getpid()} {os.getppid()}")
             time.sleep(float(seconds))

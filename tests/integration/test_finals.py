@@ -4,17 +4,16 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actsearch.runs import RunFolder
-from tests.integration.conftest import command
+from tests.integration.conftest import PATIENCE_SECONDS, command, eventually
 from tests.integration.test_search import run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * PATIENCE_SECONDS)]
 
 SEARCH = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--evaluations", "6", "--run", "first"]
 FINALS = [
@@ -59,13 +58,12 @@ def test_killed_in_mid_round_they_end_as_if_undisturbed(searched: Path, tmp_path
 
 def _wait_for(folder: Path, told: int) -> None:
     """Waits until so many trainings are in the store."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
+
+    def are_there() -> bool:
         with RunFolder(folder / "runs" / "first").open() as (store, name):
-            if store.finals.told(name) >= told:
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"no {told} trainings within ten minutes")
+            return store.finals.told(name) >= told
+
+    eventually(are_there)
 
 
 def test_a_search_goes_on_with_its_finals(tmp_path: Path) -> None:

@@ -14,15 +14,18 @@ from redis.retry import Retry
 
 from actsearch.errors import RunPausedError
 from actsearch.evaluation import Evaluation
+from actsearch_workers import pool
 from actsearch_workers.connection import connect
 from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
-from actsearch_workers.queue import RqEvaluator, WorkerState
+from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from tests.integration.conftest import WorkerStarter, eventually
-from tests.integration.fake_training import RUN, expected, job
+from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
+from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
 
-def collect_one(evaluator: RqEvaluator, seconds: float = 40) -> Evaluation:
+def collect_one(evaluator: RqEvaluator, seconds: float = PATIENCE_SECONDS) -> Evaluation:
     found = eventually(lambda: evaluator.collect(1.0), seconds)
     assert len(found) == 1
     return found[0]
@@ -41,7 +44,7 @@ def test_a_killed_training_runs_again_on_the_living_worker(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
     workers = start_workers("one")
-    evaluator = RqEvaluator(connection, RUN)
+    evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1, f"once {tmp_path}/first die")])
     assert collect_one(evaluator).val_accuracy == 0.01
     assert evaluator.status().retries == 1
@@ -53,16 +56,20 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
     start_workers("one")
-    evaluator = RqEvaluator(connection, RUN)
-    evaluator.submit([job(1, f"once {tmp_path}/first pid {tmp_path}/pids 120")])
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1, f"once {tmp_path}/first pid {tmp_path}/pids 1200")])
+    until_bound(evaluator)
     pids = tmp_path / "pids"
     horse, worker = map(int, eventually(lambda: pids.read_text() if pids.exists() else "").split())
-    assert evaluator.status().workers == (WorkerState("one", job(1).evaluation, RUN),)
-    # Its lease is as fresh as can be, and no other worker is there that RQ's own clean-up could run on.
+    (state,) = evaluator.status().workers
+    assert (state.name, state.evaluation, state.run) == ("one", job(1).evaluation, RUN)
+    start_workers("two")
+    # It waits for jobs, and RQ's own clean-up, which comes at the start and then once a minute, is over.
+    eventually(lambda: [w.name for w in evaluator.status().workers if w.environment] == ["one", "two"])
+    # The lease is as fresh as can be.
     eventually(lambda: connection.pttl(lease_key(job_id(RUN, job(1).evaluation, 0))) > 7_500)
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
-    start_workers("two")
     evaluation = collect_one(evaluator)
     assert time.monotonic() - killed < 15
     assert evaluation.worker == "two"
@@ -74,9 +81,9 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
 def test_a_job_that_outlives_its_lease_is_not_given_away(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
-    start_workers("one", "two", lease_seconds=2)
-    evaluator = RqEvaluator(connection, RUN)
-    evaluator.submit([job(1, "sleep 7"), job(2, f"count {tmp_path}/count")])
+    start_workers("one", "two", lease_seconds=6)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1, "sleep 15"), job(2, f"count {tmp_path}/count")])
     found = [*eventually(lambda: evaluator.collect(1.0)), collect_one(evaluator)]
     assert {e.evaluation for e in found} == {job(1).evaluation, job(2).evaluation}
     assert evaluator.status().retries == 0
@@ -86,7 +93,7 @@ def test_a_training_over_its_time_is_a_fault_not_an_outcome(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
     start_workers("one")
-    evaluator = RqEvaluator(connection, RUN, max_retries=0)
+    evaluator = RqEvaluator(connection, QUEUED, max_retries=0)
     evaluator.submit([job(1, "sleep 60", timeout_seconds=1)])
     with pytest.raises(RunPausedError, match="took longer than 1 s"):
         collect_one(evaluator)
@@ -96,12 +103,12 @@ def test_retries_are_bounded_and_a_resumed_run_has_them_anew(
     connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
 ) -> None:
     start_workers("one")
-    evaluator = RqEvaluator(connection, RUN, max_retries=3)
+    evaluator = RqEvaluator(connection, QUEUED, max_retries=3)
     evaluator.submit([job(1, "die")])
     with pytest.raises(RunPausedError, match=r"failed 4 times, last: .*killed by SIGKILL"):
         collect_one(evaluator)
     assert evaluator.status().retries == 4
-    resumed = RqEvaluator(connection, RUN, max_retries=1)
+    resumed = RqEvaluator(connection, QUEUED, max_retries=1)
     resumed.submit([job(1, "die")])
     with pytest.raises(RunPausedError, match="failed 2 times"):
         collect_one(resumed)
@@ -109,42 +116,49 @@ def test_retries_are_bounded_and_a_resumed_run_has_them_anew(
 
 def test_a_late_result_of_an_attempt_given_up_counts_once(connection: redis.Redis) -> None:
     """The worker was only slow: its result arrives while the second attempt still waits in the queue."""
-    evaluator = RqEvaluator(connection, RUN)
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1)])
-    taken = connection.lpop("rq:queue:actsearch")
+    taken = connection.lpop(QUEUE_KEY)
     assert taken is not None
-    eventually(lambda: evaluator.collect(0.5) or connection.llen("rq:queue:actsearch") == 1)
+    eventually(lambda: evaluator.collect(0.5) or connection.llen(QUEUE_KEY) == 1)
     publish(connection, expected(job(1)))
     publish(connection, expected(job(1)).model_copy(update={"val_accuracy": 0.99}))
     evaluation = collect_one(evaluator)
     assert evaluation.val_accuracy == 0.01, "the first write stands"
     evaluator.release([evaluation])
     assert evaluator.collect(0.1) == []
-    assert connection.llen("rq:queue:actsearch") == 0
+    assert connection.llen(QUEUE_KEY) == 0
     assert connection.hlen(results_key(RUN)) == 0
     assert connection.hgetall(attempts_key(RUN)) == {job(1).evaluation.encode(): b"1"}
 
 
 def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, start_workers: WorkerStarter) -> None:
-    RqEvaluator(connection, RUN).submit([job(n) for n in range(3)])
+    first = RqEvaluator(connection, QUEUED)
+    first.submit([job(n) for n in range(3)])
     start_workers("one")
+    until_bound(first)
     eventually(lambda: connection.hlen(results_key(RUN)) == 3)
-    returned = RqEvaluator(connection, RUN)
+    returned = RqEvaluator(connection, QUEUED)
     returned.submit([job(n) for n in range(3)])
     assert {e.evaluation for e in returned.collect(5)} == {job(n).evaluation for n in range(3)}
-    assert connection.llen("rq:queue:actsearch") == 0
+    assert connection.llen(QUEUE_KEY) == 0
     # Nothing that is still needed carries a time to live.
     assert connection.ttl(results_key(RUN)) == -1
 
 
 @pytest.mark.slow
-def test_sigterm_lets_the_training_at_hand_finish(connection: redis.Redis, start_workers: WorkerStarter) -> None:
-    workers = start_workers("one")
-    evaluator = RqEvaluator(connection, RUN)
+def test_sigterm_lets_the_training_at_hand_finish(
+    connection: redis.Redis, start_workers: WorkerStarter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "STOP_SECONDS", PATIENCE_SECONDS)
+    workers = start_workers("one", more=[str(PATIENCE_SECONDS)])
+    evaluator = RqEvaluator(connection, QUEUED)
     evaluator.submit([job(1, "sleep 2"), job(2, "sleep 2")])
+    until_bound(evaluator)
     eventually(lambda: evaluator.status().workers and evaluator.status().workers[0].evaluation)
     workers.stop()
-    assert collect_one(evaluator, 3).evaluation == job(1).evaluation
+    assert collect_one(evaluator).evaluation == job(1).evaluation
     status = evaluator.status()
     assert (status.workers, status.queued, status.retries) == ((), 1, 0)
 
@@ -152,12 +166,13 @@ def test_sigterm_lets_the_training_at_hand_finish(connection: redis.Redis, start
 def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None:
     client = connect(server.address)
     client.set_retry(Retry(ConstantBackoff(0.01), 2))
-    evaluator = RqEvaluator(client, RUN, patience_seconds=0.5)
+    bind(client)
+    evaluator = RqEvaluator(client, QUEUED, patience_seconds=0.5)
     evaluator.submit([job(1)])
     assert evaluator.status().queued == 1
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"has not answered for 0\.5 s"):
-        collect_one(evaluator, 10)
+        collect_one(evaluator)
     with pytest.raises(RunPausedError, match=r"server fails: .*[Cc]onnect"):
         evaluator.submit([job(2)])
     assert evaluator.status().queued == 1, "as it was when last seen"
@@ -167,7 +182,7 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
 
 def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
     connection.config_set("maxmemory", 1)
-    evaluator = RqEvaluator(connection, RUN)
+    evaluator = RqEvaluator(connection, QUEUED)
     with pytest.raises(RunPausedError, match=r"server fails: .*maxmemory"):
         evaluator.submit([job(1)])
 
@@ -175,13 +190,14 @@ def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
 def test_a_job_survives_a_killed_server_that_starts_again_on_its_file(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "redis") as first:
         connection = connect(first.address)
-        RqEvaluator(connection, RUN).submit([job(1), job(2)])
+        bind(connection)
+        RqEvaluator(connection, QUEUED).submit([job(1), job(2)])
         connection.hset(results_key(RUN), job(2).evaluation, expected(job(2)).to_json())
-        time.sleep(1.2)  # the file is written through once a second
+        eventually(lambda: connection.info("persistence")["aof_buffer_length"] == 0)
         os.kill(first.pid, signal.SIGKILL)
     with LocalServer(tmp_path / "redis") as second:
         connection = connect(second.address)
-        evaluator = RqEvaluator(connection, RUN)
+        evaluator = RqEvaluator(connection, QUEUED)
         evaluator.submit([job(1), job(2)])
         assert collect_one(evaluator).evaluation == job(2).evaluation
         assert evaluator.status().queued == 2, "queued once each, before the kill"
@@ -207,6 +223,6 @@ with LocalServer(Path({str(tmp_path)!r}) / "redis") as server, fake_workers(serv
     search.kill()
     search.wait()
     search.stdout.close()
-    eventually(lambda: not any(is_running(pid) for pid in pids), 10)
+    eventually(lambda: not any(is_running(pid) for pid in pids))
     with LocalServer(tmp_path / "redis") as server:
         assert connect(server.address).ping()

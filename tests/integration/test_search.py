@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,16 @@ import pytest
 
 import actsearch
 from actsearch.store import Store
-from tests.integration.conftest import command
+from tests.integration.conftest import PATIENCE_SECONDS, command, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * PATIENCE_SECONDS)]
 
 SMALL = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--workers", "2"]
 
 
 def run(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
-    done = subprocess.run(command(*arguments, "--json"), cwd=folder, capture_output=True, text=True, timeout=600)
+    line = command(*arguments, "--json")
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=2 * PATIENCE_SECONDS)
     assert done.returncode == code, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
@@ -68,15 +68,13 @@ def _links_to(link: Path, folder: Path) -> bool:
 
 def _wait_for(folder: Path, told: int) -> None:
     """Waits until so many results are in the store."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        done = subprocess.run(
-            command("status", "first", "--json"), cwd=folder, capture_output=True, text=True, check=False
-        )
-        if done.returncode == 0 and json.loads(done.stdout)["evaluations"]["told"] >= told:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"no {told} results within two minutes")
+
+    def are_there() -> bool:
+        line = command("status", "first", "--json")
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["evaluations"]["told"] >= told
+
+    eventually(are_there)
 
 
 def test_a_done_run_goes_on_with_a_larger_budget(undisturbed: tuple[Path, dict[str, Any]]) -> None:
@@ -126,12 +124,22 @@ def test_a_users_child_and_data(tmp_path: Path) -> None:
     assert document["evaluations"]["told"] == 3
 
 
+def test_a_run_whose_data_its_workers_cannot_read_pauses(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def data(): raise OSError('no disk')")
+    arguments = ["search", "--dataset", "mine:data", "--allow-user-code", "--run", "first"]
+    done = subprocess.run(command(*arguments), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no worker fits the run (" in done.stderr
+    assert "OSError: no disk" in done.stderr
+    assert run(tmp_path, "status", "first")["state"] == "paused"
+
+
 def test_stop_from_another_terminal(tmp_path: Path) -> None:
     search = subprocess.Popen(
         command("search", *SMALL, "--evaluations", "500", "--run", "first"), cwd=tmp_path, stdout=subprocess.PIPE
     )
     _wait_for(tmp_path, 1)
     subprocess.run(command("stop", "first"), cwd=tmp_path, check=True, capture_output=True)
-    out, _ = search.communicate(timeout=60)
+    out, _ = search.communicate(timeout=PATIENCE_SECONDS)
     assert search.returncode == 130
     assert b"actsearch search --resume first" in out

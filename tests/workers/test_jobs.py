@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 import redis
 import rq
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rq.exceptions import NoSuchJobError
 
@@ -22,7 +22,7 @@ from actsearch_workers.connection import connect
 from actsearch_workers.jobs import FUNCTION, QUEUE, SERIALIZER, AllowedJob, Notice, inbox_key, job_id, publish
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from tests.integration.fake_training import RUN, job
+from tests.integration.fake_training import QUEUED, RUN, bind, job
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,7 @@ def fetch(queue: rq.Queue, id: str) -> AllowedJob:  # noqa: A002
     return AllowedJob.fetch(id, connection=queue.connection, serializer=SERIALIZER)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # where others want the processor too
 @given(st.text(min_size=1, max_size=200), st.from_regex(r"[0-9a-f]{16}", fullmatch=True), st.integers(0, 10**6))
 def test_a_job_id_holds_only_what_rq_allows_and_names_one_attempt(run: str, evaluation: str, attempt: int) -> None:
     name = job_id(run, evaluation, attempt)
@@ -57,7 +58,8 @@ def test_a_job_id_holds_only_what_rq_allows_and_names_one_attempt(run: str, eval
 
 
 def test_only_json_is_in_the_server_and_nothing_expires(connection: redis.Redis, queue: rq.Queue) -> None:
-    RqEvaluator(connection, RUN).submit([job(7)])
+    bind(connection)
+    RqEvaluator(connection, QUEUED).submit([job(7)])
     key = AllowedJob.key_for(job_id(RUN, job(7).evaluation, 0))
     raw = {cast(bytes, field): cast(bytes, value) for field, value in connection.hgetall(key).items()}
     name, instance, args, kwargs = json.loads(zlib.decompress(raw[b"data"]))
@@ -65,7 +67,7 @@ def test_only_json_is_in_the_server_and_nothing_expires(connection: redis.Redis,
     for field, value in raw.items():
         (zlib.decompress(value) if field == b"data" else value).decode("ascii")  # a pickle begins with 0x80
     assert connection.ttl(key) == -1
-    assert raw[b"timeout"] == b"60"
+    assert raw[b"timeout"] == b"3600"
     assert int(raw[b"result_ttl"]) > 0
 
 

@@ -1,5 +1,6 @@
 """How a worker presents itself: name, device, environment, and its own rights over those of a job."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,20 +8,34 @@ from typing import Any
 
 import pytest
 import redis
+import rq
 import torch
 
 import actsearch_workers
-from actsearch.errors import ConfigError, ServerUnreachableError
+from actsearch.errors import ConfigError, RunPausedError, ServerUnreachableError
 from actsearch.evaluation import Evaluation, Job
 from actsearch_workers import environment as environment_module
+from actsearch_workers import queue as queue_module
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.environment import choose_device, environment, hold_gpu
-from actsearch_workers.jobs import WorkerSettings, run_job
-from actsearch_workers.queue import queue_status
+from actsearch_workers.jobs import (
+    FUNCTION,
+    QUEUE,
+    SERIALIZER,
+    AllowedJob,
+    Notice,
+    WorkerSettings,
+    inbox_key,
+    job_id,
+    run_job,
+)
+from actsearch_workers.look import queue_status
+from actsearch_workers.matching import Matcher
+from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from actsearch_workers.worker import SearchWorker, serve
 from tests.integration import fake_training
-from tests.integration.fake_training import expected, job
+from tests.integration.fake_training import DIGEST, ENVIRONMENT, QUEUED, RUN, expected, job
 
 
 @pytest.fixture
@@ -29,6 +44,11 @@ def connection(tmp_path: Path) -> Iterator[redis.Redis]:
         client = connect(server.address)
         yield client
         client.close()
+
+
+def worker_of(connection: redis.Redis) -> SearchWorker:
+    settings = WorkerSettings(name="one", device="cpu", data_dir=Path())
+    return SearchWorker(connection, settings, Matcher(ENVIRONMENT.on(""), lambda _: DIGEST, allow_user_code=False))
 
 
 def test_the_environment_names_what_decides_the_last_bits() -> None:
@@ -84,21 +104,20 @@ def test_a_server_that_is_not_there_is_told_before_torch_is_imported(monkeypatch
 
 def test_a_name_in_use_is_refused(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actsearch_workers.worker._import_for_jobs", lambda: None)
-    settings = WorkerSettings(name="one", device="cpu", data_dir=Path())
-    SearchWorker(connection, settings).register_birth()  # type: ignore[no-untyped-call]
+    worker_of(connection).register_birth()  # type: ignore[no-untyped-call]
     address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
     with pytest.raises(ConfigError, match="'one': a worker of that name is at work"):
         serve(address, name="one", device="cpu", data_dir=Path())
 
 
 def test_a_silent_worker_is_gone_after_seconds_and_back_with_its_next_word(connection: redis.Redis) -> None:
-    worker = SearchWorker(connection, WorkerSettings(name="one", device="cpu", data_dir=Path()))
+    worker = worker_of(connection)
     worker.register_birth()  # type: ignore[no-untyped-call]
     worker.heartbeat()
     assert [w.name for w in queue_status(connection, "run").workers] == ["one"]
     assert connection.ttl(worker.key) <= 15
     connection.delete(worker.key)
-    connection.delete("rq:workers:actsearch")
+    connection.delete("rq:workers")
     assert queue_status(connection, "run").workers == ()
     worker.heartbeat()
     assert [w.name for w in queue_status(connection, "run").workers] == ["one"]
@@ -117,5 +136,61 @@ def test_a_jobs_rights_are_its_workers(monkeypatch: pytest.MonkeyPatch, tmp_path
     for allowed in (False, True):
         worker = WorkerSettings(name="one", device="cpu", data_dir=tmp_path, allow_user_code=allowed)
         evaluation = run_job(job(1), worker)
+        assert seen.pop("on_step") is worker.on_step
         assert seen == {"device": torch.device("cpu"), "data_dir": tmp_path, "allow_user_code": allowed}
         assert (evaluation.worker, evaluation.environment) == ("one", str(environment("cpu")))
+
+
+def test_a_run_that_none_of_its_only_workers_fits_pauses(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "UNFIT_SECONDS", 0.0)
+    monkeypatch.setattr(queue_module, "SWEEP_SECONDS", 0.0)
+    worker = worker_of(connection)
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    worker._matcher.mismatches = {RUN: "data ef, not ab"}
+    worker.heartbeat()
+    others_may_come = RqEvaluator(connection, QUEUED)
+    alone = RqEvaluator(connection, QUEUED, workers_may_come=False)
+    for evaluator in (others_may_come, alone):
+        evaluator.submit([job(1)])
+    assert others_may_come.collect(0.1) == []
+    with pytest.raises(RunPausedError, match=r"no worker fits the run \(one: data ef, not ab\)"):
+        alone.collect(60)
+
+
+def last_notice(connection: redis.Redis) -> Notice:
+    line = connection.rpop(inbox_key(RUN))
+    assert isinstance(line, bytes)
+    return Notice.model_validate_json(line)
+
+
+def test_which_ends_of_a_process_are_its_own_doing(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = worker_of(connection)
+    worker._note_step(7)
+    queue = rq.Queue(QUEUE, connection=connection, serializer=SERIALIZER, job_class=AllowedJob)
+    payload = job(1).model_dump(mode="json")
+    one = queue.enqueue_call(FUNCTION, args=(payload,), timeout=60, job_id=job_id(RUN, job(1).evaluation, 2))
+
+    def died_at(status: int | None, memory_kills: int = 0) -> int | None:
+        monkeypatch.setattr("actsearch_workers.worker.out_of_memory_kills", lambda: memory_kills)
+        worker._report_killed_horse(one, 1, status, None)
+        notice = last_notice(connection)
+        assert (notice.evaluation, notice.attempt) == (job(1).evaluation, 2)
+        return notice.died_at
+
+    assert died_at(signal.SIGSEGV) == died_at(signal.SIGABRT) == died_at(signal.SIGBUS) == 7
+    assert died_at(signal.SIGKILL) is None, "somebody has killed it"
+    assert died_at(signal.SIGKILL, memory_kills=1) == 7, "the kernel has, for want of memory"
+    assert died_at(signal.SIGTERM, memory_kills=1) is None
+    assert died_at(1 << 8) is None, "it ended by itself, as where the server is gone"
+    assert died_at(None) is None
+
+    def raised_at(error: Exception) -> int | None:
+        worker._report_exception(one, type(error), error, None)
+        return last_notice(connection).died_at
+
+    assert raised_at(MemoryError()) == raised_at(torch.OutOfMemoryError("CUDA out of memory")) == 7
+    assert raised_at(OSError("disk full")) is None
+    assert raised_at(redis.exceptions.OutOfMemoryError("maxmemory")) is None, "the server's memory"
+    assert raised_at(ConfigError("no such child")) is None

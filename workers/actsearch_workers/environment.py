@@ -1,17 +1,18 @@
 """What a worker runs on: which device it trains with, and what of the machine its numbers depend on.
 
-The same job gives the same bits only on one CPU type, torch build and thread count. The fingerprint names what
-matters, so that results of unlike machines are never compared bit by bit.
+The same job gives the same bits only on one CPU type, torch build, thread count and data. The fingerprint names what
+matters, so that a run is trained on equal machines and results of unlike ones are never compared bit by bit.
 """
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import redis
+from pydantic import Field
 
+from actsearch.config import Settings
 from actsearch.errors import ConfigError
 
 PROCESS_ENVIRONMENT = {
@@ -28,26 +29,42 @@ GPU_CLAIM_SECONDS = 30
 """How long a GPU stays taken after its worker's last heartbeat."""
 
 
-@dataclass(frozen=True)
-class Environment:
-    """The parts of machine and libraries that decide a training's last bits."""
+class Environment(Settings):
+    """The parts of machine, libraries and data that decide a training's last bits."""
 
-    torch: str
-    numpy: str
-    device: str
+    torch: str = Field(max_length=100)
+    numpy: str = Field(max_length=100)
+    device: str = Field(max_length=200)
     """GPU name, or CPU model with the instruction set that torch uses."""
-    activations: str
+    activations: str = Field(max_length=200)
     """What computes activation functions there (actsearch.activation.symbolic.engine_of)."""
+    data: str = Field("", max_length=16)
+    """First 16 digits of the digest of the data set, or of several together; empty for a machine as such."""
 
     @property
     def fingerprint(self) -> str:
         """8 hex digits, the same exactly where all parts are the same."""
-        parts = "\n".join((self.torch, self.numpy, self.device, self.activations))
+        parts = "\n".join((self.torch, self.numpy, self.device, self.activations, self.data))
         return hashlib.sha256(parts.encode()).hexdigest()[:8]
+
+    def on(self, *digests: str) -> "Environment":
+        """The same machine with the data of that digest, or of these."""
+        data = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        return self.model_copy(update={"data": data[:16]})
+
+    def will_do(self, fingerprint: str | None) -> bool:
+        """Whether it has this fingerprint, or its machine without data has; any has None."""
+        return fingerprint in (None, self.fingerprint, self.model_copy(update={"data": ""}).fingerprint)
+
+    def differences(self, other: "Environment") -> str:
+        """The parts in which `other` differs, in one line: `torch 2.9.1, not 2.14.0; device …`; empty if in none."""
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in type(self).model_fields]
+        return "; ".join(f"{name} {there or 'unknown'}, not {here}" for name, here, there in pairs if here != there)
 
     def __str__(self) -> str:
         libraries = f"torch {self.torch}, numpy {self.numpy}"
-        return f"{self.fingerprint}: {libraries}, {self.device}, activations by {self.activations}"
+        data = f", data {self.data}" if self.data else ""
+        return f"{self.fingerprint}: {libraries}, {self.device}, activations by {self.activations}{data}"
 
 
 @cache

@@ -21,8 +21,13 @@ class InProcessEvaluator:
     """
 
     def __init__(self, data_dir: Path, *, device: str = "cpu", allow_user_code: bool = False) -> None:
+        self._digests: dict[str, str] = {}
         self._worker = WorkerSettings(
-            name="in-process", device=device, data_dir=data_dir, allow_user_code=allow_user_code
+            name="in-process",
+            device=device,
+            data_dir=data_dir,
+            allow_user_code=allow_user_code,
+            digests=self._digests,
         )
         self._waiting: dict[str, Job] = {}
         self._done: set[str] = set()
@@ -44,6 +49,8 @@ class InProcessEvaluator:
         while self._waiting and not (evaluations and time.monotonic() >= deadline):
             key, job = next(iter(self._waiting.items()))
             try:
+                if job.dataset not in self._digests:
+                    self._digests[job.dataset] = self._worker.digest(job.dataset)
                 evaluations.append(run_job(job, self._worker))
             except Exception as err:
                 if evaluations:

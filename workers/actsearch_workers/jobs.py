@@ -8,9 +8,9 @@ Everything read here is taken as if somebody hostile had written it.
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -20,13 +20,14 @@ from pydantic import Field
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.serializers import JSONSerializer
 
-from actsearch.config import Settings
+from actsearch.config import MAX_TIMEOUT_SECONDS, Settings
 from actsearch.errors import ConfigError
 from actsearch.evaluation import MAX_BYTES, Evaluation, Job
-from actsearch_workers.environment import environment
+from actsearch_workers.data import load
+from actsearch_workers.environment import Environment, environment
 
 QUEUE = "actsearch"
-"""Name of the RQ queue that every worker serves."""
+"""Name of the RQ queue that every worker serves, and that is always empty; those with jobs have a fingerprint added."""
 FUNCTION = "actsearch_workers.jobs.evaluate"
 """The only function that a job may name."""
 FINISHED_JOB_SECONDS = 60
@@ -45,6 +46,16 @@ class WorkerSettings:
     data_dir: Path
     allow_user_code: bool = False
     """Whether jobs may name the user's own `module:function`, which runs with this worker's rights."""
+    machine: Environment | None = None
+    """What it runs on, without data; None: found out when it is needed."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Digests of data sets, as far as they were needed."""
+    on_step: Callable[[int], None] = lambda step: None
+    """Told the number of each step before it is done: what a process that dies can say no more."""
+
+    def digest(self, dataset: str) -> str:
+        """The digest of a data set that is loaded here; raises as `load`."""
+        return load(dataset, data_dir=self.data_dir, allow_user_code=self.allow_user_code).digest
 
 
 WORKER: ContextVar[WorkerSettings] = ContextVar("worker")
@@ -55,11 +66,16 @@ class Notice(Settings):
     """A line in a run's inbox: the evaluation has a result, or an attempt at it failed."""
 
     evaluation: str = Field(max_length=64)
+    """Empty: a worker has bound the run to its environment."""
     attempt: int = 0
     error: str = Field("", max_length=MAX_ERROR)
     """What went wrong; empty for a result."""
     hopeless: bool = False
     """Whether another attempt would fail in the same way."""
+    handed_back: bool = False
+    """Whether the worker was told to end and gave the job back: nobody's failure."""
+    died_at: int | None = Field(None, ge=-1)
+    """Step at which the training's process died by its own doing, while its worker lives; -1: before the first."""
 
 
 def results_key(run: str) -> str:
@@ -75,6 +91,11 @@ def inbox_key(run: str) -> str:
 def attempts_key(run: str) -> str:
     """Hash of evaluation to the number of attempts that failed."""
     return f"actsearch:attempts:{run}"
+
+
+def deaths_key(run: str) -> str:
+    """Hash of evaluation to a JSON object: at which step its process died how often."""
+    return f"actsearch:deaths:{run}"
 
 
 def lease_key(job_id: str) -> str:
@@ -104,9 +125,14 @@ def run_job(job: Job, worker: WorkerSettings) -> Evaluation:
     from actsearch_workers import training  # pulls in torch and timm, which a controller does without
 
     evaluation: Evaluation = training.train(
-        job, device=torch.device(worker.device), data_dir=worker.data_dir, allow_user_code=worker.allow_user_code
+        job,
+        device=torch.device(worker.device),
+        data_dir=worker.data_dir,
+        allow_user_code=worker.allow_user_code,
+        on_step=worker.on_step,
     )
-    return evaluation.model_copy(update={"worker": worker.name, "environment": str(environment(worker.device))})
+    here = (worker.machine or environment(worker.device)).on(worker.digests.get(job.dataset, ""))
+    return evaluation.model_copy(update={"worker": worker.name, "environment": str(here)})
 
 
 def publish(connection: redis.Redis, evaluation: Evaluation) -> None:
@@ -144,9 +170,11 @@ class AllowedJob(rq.job.Job):
             raise NoSuchJobError(f"not one of our jobs: {id[:80]!r}") from err
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> Any:
-        for field in _FOREIGN_FIELDS:
-            if raw_data.get(field):
-                raise NoSuchJobError(f"job {self.id} has {field.decode()}, which none of ours has")
+        for name in _FOREIGN_FIELDS:
+            if raw_data.get(name):
+                raise NoSuchJobError(f"job {self.id} has {name.decode()}, which none of ours has")
+        if sum(map(len, raw_data.values())) > 4 * MAX_BYTES:
+            raise NoSuchJobError(f"job {self.id} is larger than a job may be")
         unpacked = zlib.decompressobj()
         try:
             unpacked.decompress(raw_data.get(b"data", b""), 2 * MAX_BYTES)
@@ -155,25 +183,37 @@ class AllowedJob(rq.job.Job):
         if unpacked.unconsumed_tail or len(raw_data.get(b"meta", b"")) > MAX_BYTES:
             raise NoSuchJobError(f"job {self.id} is larger than a job may be")
         super().restore(raw_data)
-        if not self.timeout or self.timeout < 1:
+        if not self.timeout or not 1 <= self.timeout <= MAX_TIMEOUT_SECONDS:
             raise NoSuchJobError(f"job {self.id} has no time limit")
 
     def perform(self) -> None:
         """Run the job and publish its result under its run; RQ itself keeps none."""
         publish(self.connection, Evaluation.from_json(json.dumps(super().perform())))
 
-    def notice(self, error: str, *, hopeless: bool = False) -> None:
-        """Tell the run that this attempt failed; nothing for a job that names no run."""
-        try:
-            payload = self.args[0]
-            run, evaluation = payload["run"], payload["evaluation"]
-        except (DeserializationError, LookupError, TypeError):
-            return
+    def notice(self, error: str, **facts: Any) -> None:
+        """Tell the run that this attempt failed; nothing for a job that names no run. `facts`: fields of Notice."""
+        names = self.names
         attempt = self.id.rpartition("-")[2]
-        if isinstance(run, str) and isinstance(evaluation, str) and attempt.isdecimal():
-            text = " ".join(error.split())[:MAX_ERROR]
-            message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, hopeless=hopeless)
-            self.connection.rpush(inbox_key(run), message.model_dump_json())
+        if names is None or not attempt.isdecimal():
+            return
+        run, evaluation = names
+        text = " ".join(error.split())[:MAX_ERROR]
+        message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, **facts)
+        self.connection.rpush(inbox_key(run), message.model_dump_json())
+
+    @property
+    def shown(self) -> str:
+        """Evaluation and run as the job's hash says them, in one bounded line."""
+        return " ".join(str(self.description or "").split())[:300]
+
+    @property
+    def names(self) -> tuple[str, str] | None:
+        """The run and evaluation that the payload names, unchecked; None where it names none."""
+        try:
+            run, evaluation = self.args[0]["run"], self.args[0]["evaluation"]
+        except (DeserializationError, LookupError, TypeError, RecursionError):
+            return None
+        return (run, evaluation) if isinstance(run, str) and isinstance(evaluation, str) else None
 
 
 _FOREIGN_FIELDS = (

@@ -6,10 +6,12 @@ that lives as long as its process: the main one.
 """
 
 import ctypes
+import mmap
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -83,6 +85,31 @@ def last_line(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     return next((line[:300] for line in reversed(lines) if line), "(empty log)")
+
+
+class Shared:
+    """A whole number that this process and its forks share, so that a fork that is killed leaves its last word."""
+
+    def __init__(self, value: int) -> None:
+        self._memory = mmap.mmap(-1, 8)
+        self.value = value
+
+    @property
+    def value(self) -> int:
+        return int.from_bytes(self._memory[:8], "little", signed=True)
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._memory[:8] = value.to_bytes(8, "little", signed=True)
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1

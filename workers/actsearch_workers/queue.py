@@ -5,62 +5,65 @@ the queue, held by a living worker, or done; one that is none of these has been 
 attempt. Failures of machines are counted and bounded; a search never learns from them.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 import rq
-from rq import worker_registration
 from rq.exceptions import DuplicateJobError
 
 from actsearch.errors import ConfigError, RunPausedError
-from actsearch.evaluation import Evaluation, Job
+from actsearch.evaluation import Evaluation, Job, Outcome
+from actsearch_workers.attempts import MAX_DEATHS, MAX_RETRIES, Attempts
+from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import (
     FINISHED_JOB_SECONDS,
     FUNCTION,
-    QUEUE,
+    MAX_ERROR,
     SERIALIZER,
     AllowedJob,
     Notice,
-    attempts_key,
     inbox_key,
-    job_id,
     lease_key,
+    publish,
     results_key,
 )
+from actsearch_workers.look import queue_status
+from actsearch_workers.matching import Wanted, announce, bound_environment, queue_name, withdraw
+from actsearch_workers.sight import QueueStatus, standstill, why_none_fits
 
-MAX_RETRIES = 20
-"""Failed attempts of one job after which its run pauses."""
 SWEEP_SECONDS = 2.0
 """How often the controller looks for lost jobs."""
 LOST_SECONDS = 1.5
 """How long a job must be found nowhere to count as lost: between the queue and a worker's hands it is in neither."""
+UNFIT_SECONDS = 20.0
+"""How long no worker must fit a run whose workers are all known: longer than a dead one counts as there."""
 PATIENCE_SECONDS = 300.0
 """How long the server may be away in mid-run before the run pauses."""
+SILENT_MILLISECONDS = 4000
+"""What is left of a lease after two heartbeats that did not come."""
+log = logging.getLogger("actsearch.queue")
+log.addHandler(logging.NullHandler())  # nothing goes to stderr, where a view may be, unless logs are set up
 _UNREACHABLE = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 
 
-@dataclass(frozen=True)
-class WorkerState:
-    """A living worker, and the evaluation and run it is busy with (None: idle)."""
+@dataclass(frozen=True, kw_only=True)
+class QueuedRun:
+    """A run as its queue knows it.
 
+    Attributes:
+        id: what its keys and jobs carry: no other run has it, though another folder may have one of the same name.
+        name: the run's name in the store.
+        wanted: what it needs of its workers.
+    """
+
+    id: str
     name: str
-    evaluation: str | None
-    run: str | None
-
-
-@dataclass(frozen=True)
-class QueueStatus:
-    """What goes on behind a run."""
-
-    workers: tuple[WorkerState, ...]
-    """All workers of the server, by name."""
-    queued: int
-    """Jobs that wait for a worker, of all runs on the server."""
-    retries: int
-    """Attempts of this run's jobs that failed."""
+    wanted: Wanted
 
 
 class RqEvaluator:
@@ -68,61 +71,70 @@ class RqEvaluator:
 
     Args:
         connection: a client of the server (actsearch_workers.connection.connect).
-        run: the run's name; its jobs carry it.
+        run: the run, and what it needs of its workers.
         max_retries: failed attempts of one job after which `collect` raises RunPausedError.
         watch: called every few seconds while waiting, to look after what the search started (LocalWorkers.check).
+        on_environment: told once what the run is bound to.
+        workers_may_come: whether others than those here may come; else a run that none fits pauses.
         patience_seconds: how long the server may be away.
     """
 
     def __init__(
         self,
         connection: redis.Redis,
-        run: str,
+        run: QueuedRun,
         *,
         max_retries: int = MAX_RETRIES,
         watch: Callable[[], None] = lambda: None,
+        on_environment: Callable[[Environment], None] = lambda _: None,
+        workers_may_come: bool = True,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._connection = connection
-        self._run = run
+        self.run = run
         self._max_retries = max_retries
         self._watch = watch
+        self._on_environment = on_environment
+        self._workers_may_come = workers_may_come
         self._patience_seconds = patience_seconds
-        self._queue = rq.Queue(QUEUE, connection=connection, serializer=SERIALIZER, job_class=AllowedJob)
+        self._environment: Environment | None = None
+        self._queue: rq.Queue | None = None
         self._jobs: dict[str, Job] = {}
-        self._attempts: dict[str, int] = {}
-        self._failures: dict[str, int] = {}
+        self._attempts = Attempts(connection, run.id)
         self._delivered: set[str] = set()
         self._missed_since: dict[str, float] = {}
+        self._silent = 0
+        self._unfit_since: float | None = None
         self._next_sweep = 0.0
         self._unreachable_since: float | None = None
-        self._status = QueueStatus(workers=(), queued=0, retries=0)
+        self._status = QueueStatus()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs. One that is already queued, running or done is left as it is."""
+        """Queue jobs. One that is already queued, running or done is left as it is.
+
+        Before a worker has bound the run to its environment they wait here.
+        """
         jobs = [job for job in jobs if job.evaluation not in self._jobs]
         if not jobs:
             return
         for job in jobs:
-            if job.run != self._run:
-                raise ConfigError(f"a job of run {job.run!r} was given to the queue of run {self._run!r}")
-        keys = [job.evaluation for job in jobs]
+            if job.run != self.run.name:
+                raise ConfigError(f"a job of run {job.run!r} was given to the queue of run {self.run.name!r}")
         with _server_needed():
-            attempts = self._connection.hmget(attempts_key(self._run), keys)
-            done = self._connection.hmget(results_key(self._run), keys)
-            for job, attempt, result in zip(jobs, attempts, done, strict=True):
-                self._jobs[job.evaluation] = job
-                self._attempts[job.evaluation] = int(attempt or 0)
-                if result is None:
-                    self._enqueue(job)
+            self._attempts.load([job.evaluation for job in jobs])
+            self._jobs |= {job.evaluation: job.model_copy(update={"run": self.run.id}) for job in jobs}
+            if self._queue is None:
+                self._find_queue()
+            else:
+                self._enqueue_new([job.evaluation for job in jobs])
         self._next_sweep = 0.0
 
     def collect(self, timeout_seconds: float) -> list[Evaluation]:
         """Evaluations that have arrived since the last call, waiting up to the timeout for the first.
 
         Raises:
-            RunPausedError: a job that fails however often it is tried, or at once where no attempt can help; or
-                a server that has been away for too long.
+            RunPausedError: a job that fails however often it is tried, or at once where no attempt can help; a server
+                that has been away for too long; no worker that fits, where none may come.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -131,6 +143,7 @@ class RqEvaluator:
                 if time.monotonic() >= self._next_sweep:
                     found |= self._sweep()
                     self._watch()
+                    self._check_workers()
                     self._next_sweep = time.monotonic() + SWEEP_SECONDS
                 evaluations = self._take(found)
                 self._unreachable_since = None
@@ -147,27 +160,61 @@ class RqEvaluator:
         keys = [e.evaluation for e in evaluations]
         if not keys:
             return
-        with _server_needed(), self._connection.pipeline(transaction=True) as pipe:
-            pipe.hdel(results_key(self._run), *keys)
-            for key in keys:
-                if self._attempts.get(key):
-                    # An earlier attempt, given up as lost, came in after all: take back the one that still waits.
-                    pipe.lrem(self._queue.key, 1, job_id(self._run, key, self._attempts[key]))
-            pipe.execute()
+        with _server_needed():
+            with self._connection.pipeline(transaction=True) as pipe:
+                pipe.hdel(results_key(self.run.id), *keys)
+                for key in keys:
+                    if self._queue is not None and key in self._jobs and self._attempts.number(key):
+                        # An earlier attempt, given up as lost, came in after all: take back the one that still waits.
+                        pipe.lrem(self._queue.key, 1, self._attempts.job_id(key))
+                pipe.execute()
+            self._attempts.forget(keys)
         for key in keys:
             self._jobs.pop(key, None)
-            self._attempts.pop(key, None)
-            self._failures.pop(key, None)
             self._delivered.discard(key)
             self._missed_since.pop(key, None)
+
+    def close(self) -> None:
+        """The run asks for nothing more: its workers may forget it. Results that wait for it stay."""
+        with suppress(redis.exceptions.RedisError):
+            withdraw(self._connection, self.run.id)
 
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
         with suppress(redis.exceptions.RedisError):
-            self._status = queue_status(self._connection, self._run)
+            seen = queue_status(self._connection, self.run.id, self._environment)
+            self._status = seen.model_copy(update={"silent": self._silent, "missing": len(self._missed_since)})
         return self._status
 
+    def why_nothing_moves(self, in_flight: int) -> list[str]:
+        """Reasons, as far as the last `status` shows them; none where something moves."""
+        return standstill(self._status, in_flight)
+
+    def _find_queue(self) -> None:
+        """Ask the workers for one that binds the run; the queue of its environment once that has happened."""
+        announce(self._connection, self.run.id, self.run.wanted, self._environment)
+        if self._queue is not None:
+            return
+        self._environment = bound_environment(self._connection, self.run.id, self.run.wanted)
+        if self._environment is None:
+            return
+        self._queue = rq.Queue(
+            queue_name(self._environment), connection=self._connection, serializer=SERIALIZER, job_class=AllowedJob
+        )
+        self._on_environment(self._environment)
+        self._enqueue_new(list(self._jobs))
+
+    def _enqueue_new(self, keys: Sequence[str]) -> None:
+        """Queue those that have no result yet."""
+        if not keys:
+            return
+        done = self._connection.hmget(results_key(self.run.id), keys)
+        for key, result in zip(keys, done, strict=True):
+            if result is None:
+                self._enqueue(self._jobs[key])
+
     def _enqueue(self, job: Job) -> None:
+        assert self._queue is not None, "jobs go out when the run is bound"
         # A duplicate is queued, running or just finished; if it has been lost, a sweep finds out.
         with suppress(DuplicateJobError):
             self._queue.enqueue_call(
@@ -177,15 +224,15 @@ class RqEvaluator:
                 result_ttl=FINISHED_JOB_SECONDS,
                 failure_ttl=FINISHED_JOB_SECONDS,
                 description=f"{job.evaluation} {job.run}",
-                job_id=job_id(job.run, job.evaluation, self._attempts[job.evaluation]),
+                job_id=self._attempts.job_id(job.evaluation),
                 unique=True,
             )
 
     def _read_inbox(self, deadline: float) -> set[str]:
         """Wait for a notice, at most until the deadline or the next sweep; the evaluations that have results."""
         seconds = max(0.01, min(deadline, self._next_sweep) - time.monotonic())
-        first = self._connection.blpop([inbox_key(self._run)], seconds)
-        more = self._connection.lpop(inbox_key(self._run), 1000) or []
+        first = self._connection.blpop([inbox_key(self.run.id)], seconds)
+        more = self._connection.lpop(inbox_key(self.run.id), 1000) or []
         raw = [*([first[1]] if first else []), *more]
         done = set()
         for line in raw:
@@ -193,7 +240,9 @@ class RqEvaluator:
                 notice = Notice.model_validate_json(line)
             except ValueError:
                 continue  # not from one of our workers
-            if not notice.error:
+            if not notice.evaluation:
+                self._next_sweep = 0.0
+            elif not notice.error:
                 done.add(notice.evaluation)
             else:
                 self._failed(notice)
@@ -201,26 +250,42 @@ class RqEvaluator:
 
     def _sweep(self) -> set[str]:
         """Find what no notice told: results from before this process, and jobs that nobody holds."""
+        self._find_queue()
+        if self._queue is None:
+            return _texts(self._connection.hkeys(results_key(self.run.id)))
         waiting = [key for key in self._jobs if key not in self._delivered]
-        ids = {key: job_id(self._run, key, self._attempts[key]) for key in waiting}
+        ids = {key: self._attempts.job_id(key) for key in waiting}
         with self._connection.pipeline(transaction=True) as pipe:  # one moment's picture
-            pipe.hkeys(results_key(self._run))
+            pipe.hkeys(results_key(self.run.id))
             pipe.lrange(self._queue.key, 0, -1)
             for key in waiting:
-                pipe.exists(lease_key(ids[key]))
-            results, queued, *held = pipe.execute()
-        done = {key.decode(errors="replace") for key in results}
-        queued = {key.decode(errors="replace") for key in queued}
+                pipe.pttl(lease_key(ids[key]))
+            results, in_queue, *leases = pipe.execute()
+        done, queued = _texts(results), _texts(in_queue)
+        self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in leases)
         now = time.monotonic()
         self._missed_since = {
             key: self._missed_since.get(key, now)
-            for key, lease in zip(waiting, held, strict=True)
-            if not lease and key not in done and ids[key] not in queued
+            for key, left in zip(waiting, leases, strict=True)
+            if left < 0 and key not in done and ids[key] not in queued
         }
         for key in [key for key, since in self._missed_since.items() if now - since >= LOST_SECONDS]:
             del self._missed_since[key]
-            self._failed(Notice(evaluation=key, attempt=self._attempts[key], error="the worker that had it is gone"))
+            number = self._attempts.number(key)
+            self._failed(Notice(evaluation=key, attempt=number, error="the worker that had it is gone"))
         return done
+
+    def _check_workers(self) -> None:
+        """Where no other workers can come, a run that none fits would wait for ever."""
+        if self._workers_may_come:
+            return
+        reason, now = why_none_fits(self.status()), time.monotonic()
+        if not reason:
+            self._unfit_since = None
+        elif self._unfit_since is None:
+            self._unfit_since = now
+        elif now - self._unfit_since >= UNFIT_SECONDS:
+            raise RunPausedError(reason)
 
     def _take(self, keys: set[str]) -> list[Evaluation]:
         """The results of evaluations that were asked for and not handed out yet."""
@@ -228,41 +293,42 @@ class RqEvaluator:
         if not wanted:
             return []
         evaluations = []
-        for key, text in zip(wanted, self._connection.hmget(results_key(self._run), wanted), strict=True):
+        for key, text in zip(wanted, self._connection.hmget(results_key(self.run.id), wanted), strict=True):
             if text is None:
                 continue
             try:
                 evaluation = Evaluation.from_json(text)
-                if (evaluation.run, evaluation.evaluation) != (self._run, key):
+                if (evaluation.run, evaluation.evaluation) != (self.run.id, key):
                     raise ConfigError(f"not the evaluation asked for, but {evaluation.evaluation[:20]!r}")
             except ConfigError as err:
-                self._connection.hdel(results_key(self._run), key)
-                self._failed(Notice(evaluation=key, attempt=self._attempts[key], error=str(err)[:500]))
+                self._connection.hdel(results_key(self.run.id), key)
+                self._failed(Notice(evaluation=key, attempt=self._attempts.number(key), error=str(err)[:MAX_ERROR]))
                 continue
-            evaluations.append(evaluation)
+            evaluations.append(evaluation.model_copy(update={"run": self.run.name}))
         self._delivered.update(e.evaluation for e in evaluations)
         return evaluations
 
     def _failed(self, notice: Notice) -> None:
-        """Count a failed attempt and send the job out again, or pause the run."""
+        """Count a failed attempt and send the job out again, or quarantine its function, or pause the run."""
         key = notice.evaluation
         job = self._jobs.get(key)
-        if job is None or key in self._delivered or notice.attempt != self._attempts[key]:
+        if job is None or key in self._delivered or notice.attempt != self._attempts.number(key):
             return
-        if self._connection.hexists(results_key(self._run), key):
+        if self._connection.hexists(results_key(self.run.id), key):
             return  # it was killed after it had written its result
-        self._failures[key] = self._failures.get(key, 0) + 1
-        # The failed attempt is over even where the run pauses: a resumed one goes straight on with the next.
-        with self._connection.pipeline(transaction=True) as pipe:
-            pipe.hincrby(attempts_key(self._run), key, 1)
-            pipe.delete(AllowedJob.key_for(job_id(self._run, key, notice.attempt)))
-            self._attempts[key], *_ = pipe.execute()
+        deaths = self._attempts.deaths(notice)
+        self._attempts.over(notice)  # where the run pauses too: a resumed one goes straight on with the next
         described = f"evaluation {key} ({' '.join(job.tokens)})"
-        if notice.hopeless:
+        failures = self._attempts.failures(key)
+        log.warning("%s: %s", described, notice.error, extra={"run": self.run.id, "evaluation": key})
+        if deaths >= MAX_DEATHS:
+            publish(self._connection, _quarantined(job, notice, deaths))
+        elif notice.hopeless:
             raise RunPausedError(f"{described} cannot be run by its worker: {notice.error}")
-        if self._failures[key] > self._max_retries:
-            raise RunPausedError(f"{described} failed {self._failures[key]} times, last: {notice.error}")
-        self._enqueue(job)
+        elif failures > self._max_retries:
+            raise RunPausedError(f"{described} failed {failures} times, last: {notice.error}")
+        else:
+            self._enqueue(job)
 
     def _wait_for_server(self, err: Exception) -> None:
         now = time.monotonic()
@@ -275,6 +341,10 @@ class RqEvaluator:
         time.sleep(0.5)
 
 
+def _texts(values: Any) -> set[str]:
+    return {value.decode(errors="replace") for value in values}
+
+
 @contextmanager
 def _server_needed() -> Iterator[None]:
     """Pause the run where the server refuses, or stays away for as long as its client reconnects (a minute)."""
@@ -284,20 +354,7 @@ def _server_needed() -> Iterator[None]:
         raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
 
 
-def queue_status(connection: redis.Redis, run: str) -> QueueStatus:
-    """What goes on behind a run; a look that changes nothing."""
-    names = sorted(worker_registration.get_keys(rq.Queue(QUEUE, connection=connection)))
-    with connection.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.hmget(name, "state", "doing", "birth")
-        pipe.llen(rq.Queue(QUEUE, connection=connection).key)
-        pipe.hvals(attempts_key(run))
-        *found, queued, attempts = pipe.execute()
-    workers = []
-    for key, (state, doing, birth) in zip(names, found, strict=True):
-        if birth is None:
-            continue  # its key has expired: not there any more
-        busy = (doing or b"").decode() if state == b"busy" else ""
-        evaluation, _, its_run = busy.partition(" ")
-        workers.append(WorkerState(key.rpartition(":")[2], evaluation or None, its_run or None))
-    return QueueStatus(tuple(workers), queued, sum(int(n) for n in attempts))
+def _quarantined(job: Job, notice: Notice, deaths: int) -> Evaluation:
+    where = "before the first step" if notice.died_at == -1 else f"at step {notice.died_at}"
+    reason = f"its process died {deaths} times {where}: {notice.error}"
+    return Evaluation(run=job.run, evaluation=job.evaluation, outcome=Outcome.QUARANTINED, reason=reason)

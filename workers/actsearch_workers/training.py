@@ -8,7 +8,7 @@ train is an outcome; a missed deadline, a full disk or a bug is an exception, an
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -38,7 +38,14 @@ from actsearch_workers.optimisation import averaged, learning_rate, optimizer
 from actsearch_workers.screening import screen
 
 
-def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bool = False) -> Evaluation:
+def train(
+    job: Job,
+    *,
+    device: torch.device,
+    data_dir: Path,
+    allow_user_code: bool = False,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Evaluation:
     """Trains the job's child and measures it on the validation images.
 
     The test images are not touched unless the job says so, as the last stage of finals does; then the trained child is
@@ -52,6 +59,7 @@ def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bo
         device: where to train.
         data_dir: folder of the data sets that are not embedded.
         allow_user_code: whether the job may name the user's own child or data set.
+        on_step: told the number of each step before it is done.
 
     Raises:
         CallerError: a name, a formula or data that no attempt can use.
@@ -68,7 +76,7 @@ def train(job: Job, *, device: torch.device, data_dir: Path, allow_user_code: bo
         dataset = load(job.dataset, data_dir=data_dir, allow_user_code=allow_user_code)
         with _own_random_numbers(device):
             model = _build(job, expression, gain, dataset, device, allow_user_code)
-            result = _Training(job, dataset, model, device, deadline).run(result)
+            result = _Training(job, dataset, model, device, deadline, on_step).run(result)
     return result.model_copy(update={"seconds": round(time.monotonic() - started, 4)})
 
 
@@ -94,7 +102,16 @@ def _build(
 class _Training:
     """The steps of one job, and what has been measured so far."""
 
-    def __init__(self, job: Job, dataset: Dataset, model: nn.Module, device: torch.device, deadline: float) -> None:
+    def __init__(
+        self,
+        job: Job,
+        dataset: Dataset,
+        model: nn.Module,
+        device: torch.device,
+        deadline: float,
+        on_step: Callable[[int], None],
+    ) -> None:
+        self.on_step = on_step
         self.job, self.recipe, self.model, self.device, self.deadline = job, job.recipe, model, device, deadline
         self.dataset = dataset
         self.standardise = Standardiser.of(dataset.train, device)
@@ -147,6 +164,7 @@ class _Training:
         for step in range(self.recipe.steps):
             if time.monotonic() > self.deadline:
                 raise TimeoutError(f"the child passed its {self.job.timeout_seconds} seconds at step {step}")
+            self.on_step(step)
             began = time.perf_counter()
             if not self._step(step, next(rows)):
                 outcome = Outcome.DIVERGED if step else Outcome.NONFINITE

@@ -4,12 +4,17 @@ It has imported torch and timm before it forks (anew they cost 4 s a job) and ha
 touched no GPU, which a fork would not survive. A child's memory, GPU memory too, is given back with its process.
 """
 
+import json
 import logging
 import os
 import re
 import secrets
 import signal
 import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,12 +24,17 @@ import rq
 import rq.job
 from rq import worker_registration
 from rq.executions import Execution
-from rq.logutils import setup_loghandlers
+from rq.suspension import is_suspended
 from rq.timeouts import JobTimeoutException
+from rq.worker import WorkerStatus
 
 from actsearch.errors import CallerError, ConfigError
+from actsearch.runs import versions
+from actsearch_workers import logs
 from actsearch_workers.connection import GIVE_UP_SECONDS, Address, connect
-from actsearch_workers.environment import PROCESS_ENVIRONMENT, choose_device, hold_gpu
+from actsearch_workers.digests import Digests
+from actsearch_workers.environment import PROCESS_ENVIRONMENT, Environment, choose_device, environment, hold_gpu
+from actsearch_workers.forks import in_fork
 from actsearch_workers.jobs import (
     FINISHED_JOB_SECONDS,
     QUEUE,
@@ -34,7 +44,10 @@ from actsearch_workers.jobs import (
     WorkerSettings,
     lease_key,
 )
-from actsearch_workers.processes import die_with_parent, keep_freed_memory
+from actsearch_workers.logs import current as log_ids
+from actsearch_workers.look import FIELD
+from actsearch_workers.matching import Matcher
+from actsearch_workers.processes import Shared, die_with_parent, keep_freed_memory, out_of_memory_kills
 
 LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
@@ -45,7 +58,15 @@ IDLE_HEARTBEAT_SECONDS = 5
 ALIVE_SECONDS = 15
 """How long a worker counts as there after its last word."""
 
-log = logging.getLogger("rq.worker")
+LOOK_SECONDS = 2
+"""How often an idle worker looks for new runs."""
+GRACE_SECONDS = 25.0
+"""How long the job at hand may take once the worker was told to end: Kubernetes gives 30 s in all."""
+BEFORE_FIRST_STEP = -1
+MAX_IDLES = 50
+"""Runs of which a worker says why it idles for them."""
+
+log = logging.getLogger("actsearch.worker")
 
 
 class SearchWorker(rq.Worker):
@@ -53,12 +74,24 @@ class SearchWorker(rq.Worker):
 
     RQ notices a lost worker after minutes, by clocks of several machines. Ours holds a key with a time to live for
     the job it runs, which the server's clock alone decides; the controller takes a job back whose key is gone.
+
+    Args:
+        connection: the server.
+        settings: what it brings to every job.
+        matcher: which queues it serves.
+        grace_seconds: how long a job at hand may take once the worker was told to end; then it is handed back.
     """
 
     max_connection_wait_time = 5.0
     log_result_lifespan = False
 
-    def __init__(self, connection: redis.Redis, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        connection: redis.Redis,
+        settings: WorkerSettings,
+        matcher: Matcher,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
         super().__init__(
             [QUEUE],
             name=settings.name,
@@ -69,24 +102,63 @@ class SearchWorker(rq.Worker):
             worker_ttl=15 + IDLE_HEARTBEAT_SECONDS,  # RQ waits for a job until 15 s before it
             job_monitoring_interval=HEARTBEAT_SECONDS,
             maintenance_interval=60,
-            exception_handlers=[_report_exception],
-            work_horse_killed_handler=_report_killed_horse,
+            exception_handlers=[self._report_exception],
+            work_horse_killed_handler=self._report_killed_horse,
             log_job_description=False,
         )
-        self._settings = settings
+        self._settings = replace(settings, on_step=self._note_step)
+        self._matcher = matcher
+        self._grace_seconds = grace_seconds
+        self._told_to_end_at: float | None = None
+        self._versions = versions()
+        self._step = Shared(BEFORE_FIRST_STEP)
+        self._kills_before = 0
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         super().heartbeat(ALIVE_SECONDS, pipeline=pipeline)
         # A worker or a server that was away for longer has lost the entry; RQ would write it only once.
         target: Any = self.connection if pipeline is None else pipeline
-        target.hset(self.key, mapping=self.serialize())
+        target.hset(self.key, mapping={**self.serialize(), FIELD: self._said()})
         worker_registration.register(self, target)
         if not self.is_horse:
             hold_gpu(self._settings.device, self.name, self.connection)
 
+    def check_for_suspension(self, burst: bool) -> None:
+        """Nothing: RQ waits there without a heartbeat, and only between two jobs; see below."""
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[rq.job.Job, rq.Queue] | None:
+        """The next job of the queues that the worker serves by then; None when a burst has emptied them."""
+        for name in ("run", "evaluation"):
+            log_ids.pop(name, None)
+        while True:
+            try:
+                if is_suspended(self.connection, self):
+                    self.set_state(WorkerStatus.SUSPENDED)
+                    self.heartbeat()
+                    if timeout is None:
+                        return None
+                    time.sleep(1)
+                    continue
+                self._serve(self._matcher.look(self.connection))
+            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
+                log.warning("Worker %s: the server does not answer: %s", self.name, err)
+                time.sleep(1)
+                continue
+            found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time=LOOK_SECONDS)
+            if found is not None or timeout is None:
+                return found
+
     def prepare_execution(self, job: rq.job.Job) -> Execution:
         self._hold(job)
-        self.connection.hset(self.key, "doing", job.description or "")
+        self._step.value = BEFORE_FIRST_STEP
+        self._kills_before = out_of_memory_kills()
+        assert isinstance(job, AllowedJob)
+        evaluation, _, run = job.shown.partition(" ")
+        log_ids.update(evaluation=evaluation, run=run)
+        log.info("Worker %s: takes %s", self.name, job.shown)
+        self.connection.hset(self.key, "doing", job.shown)
         return super().prepare_execution(job)
 
     def maintain_heartbeats(self, job: rq.job.Job, execution: Execution) -> None:
@@ -96,38 +168,73 @@ class SearchWorker(rq.Worker):
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
             # The training goes on; if the server is back before it ends, nothing is lost.
             log.warning("Worker %s: no heartbeat, the server does not answer: %s", self.name, err)
+        if self._told_to_end_at is not None and time.monotonic() - self._told_to_end_at >= self._grace_seconds:
+            log.warning("Worker %s: hands its job back after a grace of %g s", self.name, self._grace_seconds)
+            assert isinstance(job, AllowedJob)
+            self.kill_horse()
+            job.notice("handed back by a worker that was told to end", handed_back=True)
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._told_to_end_at = time.monotonic()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
     def main_work_horse(self, job: rq.job.Job, queue: rq.Queue) -> None:
         assert self.pid is not None, "set when the worker was made"
         die_with_parent(self.pid, signal.SIGKILL)
+        WORKER.set(self._settings)
         super().main_work_horse(job, queue)
+
+    def _serve(self, names: Sequence[str]) -> None:
+        """Listen to these queues; to an empty one too, since RQ wants at least one."""
+        if [QUEUE, *names] == self.queue_names():
+            return
+        queues = [
+            rq.Queue(name, connection=self.connection, serializer=SERIALIZER, job_class=AllowedJob)
+            for name in (QUEUE, *names)
+        ]
+        self.queues, self._ordered_queues = queues, list(queues)
+
+    def _said(self) -> str:
+        """What the worker says of itself."""
+        idles = dict(islice(self._matcher.mismatches.items(), MAX_IDLES))
+        machine = str(self._matcher.machine)
+        return json.dumps({"environment": machine, "versions": self._versions, "idles": idles})
+
+    def _note_step(self, step: int) -> None:
+        self._step.value = step
 
     def _hold(self, job: rq.job.Job) -> None:
         self.connection.set(lease_key(job.id), self.name, ex=LEASE_SECONDS)
 
+    def _report_exception(
+        self, job: rq.job.Job, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        """Runs in the horse, when the job's function raised."""
+        assert isinstance(job, AllowedJob)
+        if isinstance(error, CallerError):
+            job.notice(str(error), hopeless=True)
+        elif isinstance(error, JobTimeoutException):
+            job.notice(f"took longer than {job.timeout:g} s")
+        elif isinstance(error, MemoryError) or (kind.__module__, kind.__name__) == ("torch", "OutOfMemoryError"):
+            job.notice(f"out of memory: {error}", died_at=self._step.value)
+        else:
+            job.notice(f"{kind.__name__}: {error}")
 
-def _report_exception(
-    job: rq.job.Job, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    """Runs in the horse, when the job's function raised."""
-    assert isinstance(job, AllowedJob)
-    if isinstance(error, CallerError):
-        job.notice(str(error), hopeless=True)
-    elif isinstance(error, JobTimeoutException):
-        job.notice(f"took longer than {job.timeout:g} s")
-    else:
-        job.notice(f"{kind.__name__}: {error}")
-
-
-def _report_killed_horse(job: rq.job.Job, pid: int | None, status: int | None, usage: Any) -> None:
-    """Runs in the worker, when a horse ended without a word of its own."""
-    assert isinstance(job, AllowedJob)
-    if status is not None and os.WIFSIGNALED(status):
+    def _report_killed_horse(self, job: rq.job.Job, pid: int | None, status: int | None, usage: Any) -> None:
+        """Runs in the worker, when a horse ended without a word of its own."""
+        assert isinstance(job, AllowedJob)
+        if status is None or not os.WIFSIGNALED(status):
+            # As it does where the server is gone at its end: no death of the function's.
+            job.notice("the training process ended without a result")
+            return
         number = os.WTERMSIG(status)
-        hint = " (out of memory?)" if number == signal.SIGKILL else ""
-        job.notice(f"the training process was killed by {signal.Signals(number).name}{hint}")
-    else:
-        job.notice("the training process ended without a result")
+        text = f"the training process was killed by {signal.Signals(number).name}"
+        if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):  # mostly somebody's doing, not the function's
+            starved = number == signal.SIGKILL and out_of_memory_kills() > self._kills_before
+            text += " (out of memory)" if starved else ""
+            job.notice(text, died_at=self._step.value if starved else None)
+        else:
+            job.notice(text, died_at=self._step.value)
 
 
 def serve(
@@ -139,8 +246,13 @@ def serve(
     allow_user_code: bool = False,
     burst: bool = False,
     wait_seconds: float = GIVE_UP_SECONDS,
+    grace_seconds: float = GRACE_SECONDS,
+    log_format: str = "text",
 ) -> None:
-    """Be a worker, until SIGTERM or SIGINT: the first waits for the job at hand, a second does not.
+    """Be a worker, until SIGTERM or SIGINT.
+
+    The first signal waits for the job at hand, but no longer than the grace, and then hands it back; a second one
+    ends it at once.
 
     Args:
         address: the server whose runs it serves.
@@ -150,6 +262,8 @@ def serve(
         allow_user_code: whether jobs may import the user's `module:function`.
         burst: end when the queue is empty.
         wait_seconds: how long to wait for the server.
+        grace_seconds: how long the job at hand may take once the worker was told to end.
+        log_format: `text` or `json`.
 
     Raises:
         ServerUnreachableError: no server in that time.
@@ -158,6 +272,7 @@ def serve(
     name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
         raise ConfigError(f"--name = {name[:110]!r}: up to 100 letters, digits, dots, dashes and underscores")
+    logs.set_up(log_format, {"worker": name})
     connection = connect(address, timeout_seconds=wait_seconds)
     os.environ.update(PROCESS_ENVIRONMENT)
     keep_freed_memory()
@@ -168,10 +283,12 @@ def serve(
         data_dir=data_dir,
         allow_user_code=allow_user_code,
     )
-    WORKER.set(settings)
-    setup_loghandlers("INFO", name=log.name)
-    log.info("Worker %s: device %s, data in %s", name, settings.device, data_dir)
-    worker = SearchWorker(connection, settings)
+    machine = Environment.model_validate_json(in_fork(lambda: environment(settings.device).model_dump_json()))
+    digests = Digests(settings)
+    settings = replace(settings, machine=machine, digests=digests.known)
+    log.info("Worker %s: device %s, data in %s, environment %s", name, settings.device, data_dir, machine)
+    worker = SearchWorker(connection, settings, Matcher(machine, digests, allow_user_code), grace_seconds)
+    digests.meanwhile = worker.heartbeat
     if connection.exists(worker.key) and not connection.hexists(worker.key, "death"):
         raise ConfigError(f"--name = '{name}': a worker of that name is at work; choose another")
     worker.work(burst=burst)

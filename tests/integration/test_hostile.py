@@ -1,0 +1,109 @@
+"""Each hostile payload, sent to a real worker: nothing runs but children, the worker lives on, its own run is served."""
+
+import json
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import redis
+
+from actsearch_workers.jobs import FUNCTION, AllowedJob, job_id, results_key
+from actsearch_workers.queue import RqEvaluator
+from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually
+from tests.integration.fake_training import QUEUED, RUN, job
+from tests.integration.test_queue_contract import collect_all
+
+GOOD = job(1, "sleep 0").model_dump(mode="json")
+
+
+class Evil:
+    """A pickle that makes a file where it is opened."""
+
+    def __init__(self, canary: Path) -> None:
+        self._canary = canary
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._canary,)
+
+
+def packed(payload: Any, function: str = FUNCTION, instance: Any = None) -> bytes:
+    """A job's data as RQ's JSON serializer writes it."""
+    return zlib.compress(json.dumps([function, instance, [payload], {}]).encode())
+
+
+def hostile(canary: Path) -> dict[str, dict[str, Any]]:
+    """Fields of RQ's hash of a job, by what is wrong with them."""
+    fields: dict[str, dict[str, Any]] = {
+        "a pickle": {"data": zlib.compress(pickle.dumps((FUNCTION, None, [Evil(canary)], {})))},
+        "a pickle, not compressed": {"data": pickle.dumps(Evil(canary))},
+        "another function": {"data": packed(f"touch {canary}", "os.system")},
+        "a method": {"data": packed([], "touch", instance=str(canary))},
+        "a function of ours": {"data": packed(GOOD, "actsearch_workers.jobs.publish")},
+        "a callback": {"success_callback_name": "os.getcwd"},
+        "a webhook": {"webhooks": json.dumps([{"url": "http://169.254.169.254/"}])},
+        "a zip bomb": {"data": zlib.compress(b"[" * 50_000_000)},
+        "huge JSON": {"data": packed({**GOOD, "dataset": "x" * 10_000_000})},
+        "huge description": {"description": "x" * 10_000_000},
+        "deep nesting": {"data": zlib.compress(b"[" * 100_000 + b"]" * 100_000)},
+        "deep nesting inside": {
+            "data": zlib.compress(f'["{FUNCTION}", null, [{"[" * 50_000}{"]" * 50_000}], {{}}]'.encode())
+        },
+        "not JSON": {"data": zlib.compress(b"\x80\x04K\x01.")},
+        "no arguments": {"data": zlib.compress(json.dumps([FUNCTION, None, [], {}]).encode())},
+        "other arguments": {"data": zlib.compress(json.dumps([FUNCTION, None, [GOOD], {"worker": {}}]).encode())},
+        "a huge number": {"data": zlib.compress(f'["{FUNCTION}", null, [{{"seed": 1{"0" * 10_000}}}], {{}}]'.encode())},
+        "NaN": {"data": packed({**GOOD, "recipe": {**GOOD["recipe"], "learning_rate": float("nan")}})},
+        "eternity": {"timeout": "999999999999"},
+        "no time limit": {"timeout": "-1"},
+        "lines in the log": {"description": "x\nWorker one: root logged in", "data": packed({})},
+    }
+    wrong: dict[str, dict[str, Any]] = {
+        "negative steps": {"recipe": {**GOOD["recipe"], "steps": -1}},
+        "endless steps": {"recipe": {**GOOD["recipe"], "steps": 10**12}},
+        "huge batch": {"recipe": {**GOOD["recipe"], "batch_size": 10**12}},
+        "infinite rate": {"recipe": {**GOOD["recipe"], "learning_rate": float("inf")}},
+        "negative seed": {"seed": -1},
+        "a path as evaluation": {"evaluation": "../../../etc/passwd"},
+        "a thousand tokens": {"tokens": ["identity"] * 1000},
+        "code as token": {"tokens": ["__import__('os')", "identity", "add"]},
+        "code as backend": {"backend": "os.system"},
+        "another field": {"allow_user_code": True},
+        "another run's keys": {"run": ["actsearch:runs"]},
+        "no run": {"run": ""},
+    }
+    return fields | {name: {"data": packed({**GOOD, **change})} for name, change in wrong.items()}
+
+
+@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+def test_nothing_runs_and_the_worker_lives_on(
+    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    workers = start_workers("one")
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1)])
+    first = eventually(lambda: evaluator.collect(0.5))
+    evaluator.release(first)
+    (queue,) = [key for key in connection.smembers("rq:queues") if key != b"rq:queue:actsearch"]
+    base: dict[Any, Any] = connection.hgetall(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 0)))
+    assert base, "a real job's hash, as kept for a minute after its end"
+    for number, (name, change) in enumerate(hostile(canary).items()):
+        id = job_id(RUN, f"{name}", number)  # noqa: A001
+        fields: dict[Any, Any] = {**base, b"status": b"queued", **change}
+        connection.hset(AllowedJob.key_for(id), mapping=fields)
+        connection.rpush(queue, id)
+    evaluator.submit([job(number) for number in range(2, 5)])
+    done = collect_all(evaluator, 3)
+    assert sorted(done) == [job(number).evaluation for number in range(2, 5)]
+    assert connection.llen(queue) == 0
+    with_result = cast(list[bytes], connection.hkeys(results_key(RUN)))
+    assert {key.decode() for key in with_result} == set(done), "no payload has a result"
+    assert not canary.exists()
+    assert workers.restarts == 0
+    workers.check()
+    assert workers.restarts == 0, "the same process all the time"
+    log = (tmp_path / "logs" / "worker-1.log").read_text()
+    assert "\nWorker one: root logged in" not in log
+    assert not [key for key in connection.scan_iter("actsearch:results:*") if RUN.encode() not in key]

@@ -1,0 +1,148 @@
+"""Which runs a worker may serve: those that are bound to the environment it has, or to none yet.
+
+Every run on a server says there what it needs. The first worker that can serve a run binds it to its own environment
+(machine, libraries, data); from then on the run's jobs wait in that environment's queue, which equal workers alone
+take from. A worker that does not fit stays up, and says which part differs.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+import redis
+from pydantic import Field, ValidationError
+
+from actsearch.config import Settings
+from actsearch.errors import CallerError
+from actsearch_workers.environment import Environment
+from actsearch_workers.jobs import QUEUE, Notice, inbox_key
+
+RUNS_KEY = "actsearch:runs"
+"""Hash of run id to Wanted: the runs whose controllers are at work, or were killed."""
+ENVIRONMENTS_KEY = "actsearch:environments"
+"""Hash of run id to the Environment that the run is bound to: the first worker's that could serve it."""
+MAX_RUNS = 1000
+"""Runs that a worker looks at; a server with more has been filled by somebody else."""
+MAX_REASON = 300
+
+log = logging.getLogger("actsearch.worker")
+
+
+class Wanted(Settings):
+    """What a run needs of its workers."""
+
+    datasets: tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...] = Field(min_length=1, max_length=20)
+    environment: str | None = Field(None, pattern=r"^[0-9a-f]{8}$")
+    """Fingerprint of the only environment that will do, with its data or without; None: that of the first worker."""
+    user_code: bool = False
+    """Whether its jobs name the user's own `module:function`."""
+
+
+def announce(connection: redis.Redis, run: str, wanted: Wanted, bound: Environment | None = None) -> None:
+    """Tell the workers of a run, and what it is bound to; again and again, since a server may have lost it."""
+    connection.hset(RUNS_KEY, run, wanted.model_dump_json())
+    if bound is not None:
+        connection.hset(ENVIRONMENTS_KEY, run, bound.model_dump_json())
+
+
+def withdraw(connection: redis.Redis, run: str) -> None:
+    """Have the workers forget a run."""
+    connection.hdel(RUNS_KEY, run)
+    connection.hdel(ENVIRONMENTS_KEY, run)
+
+
+def bound_environment(connection: redis.Redis, run: str, wanted: Wanted) -> Environment | None:
+    """The environment that a run is bound to; None until a worker that will do has bound it."""
+    found = _environment(connection.hget(ENVIRONMENTS_KEY, run))
+    if found is not None and found.will_do(wanted.environment):
+        return found
+    connection.hdel(ENVIRONMENTS_KEY, run)  # of another `--environment` before, or not written by a worker
+    return None
+
+
+def queue_name(environment: Environment) -> str:
+    """The RQ queue of an environment."""
+    return f"{QUEUE}-{environment.fingerprint}"
+
+
+@dataclass
+class Matcher:
+    """What a worker serves, looked up again and again.
+
+    Attributes:
+        machine: the worker's environment, without data.
+        digest: the digest of a data set on this machine; CallerError where it cannot be had.
+        allow_user_code: whether the worker imports the user's `module:function`.
+        mismatches: after a look, why it idles for a run, by run id.
+    """
+
+    machine: Environment
+    digest: Callable[[str], str]
+    allow_user_code: bool
+    mismatches: dict[str, str] = field(default_factory=dict)
+
+    def look(self, connection: redis.Redis) -> list[str]:
+        """Names of the queues to serve now, sorted; binds runs that nobody has bound."""
+        if connection.hlen(RUNS_KEY) > MAX_RUNS:
+            self._idle({"": f"more than {MAX_RUNS} runs stand on the server: remove {RUNS_KEY} from it"})
+            return []
+        queues, mismatches = set(), {}
+        bound = _hash(connection, ENVIRONMENTS_KEY)
+        for run, text in _hash(connection, RUNS_KEY).items():
+            served = self._serve(connection, run, text, bound)
+            if isinstance(served, Environment):
+                queues.add(queue_name(served))
+            elif served:
+                mismatches[run] = served[:MAX_REASON]
+        self._idle(mismatches)
+        return sorted(queues)
+
+    def _serve(
+        self, connection: redis.Redis, run: str, text: bytes, bound: Mapping[str, bytes]
+    ) -> Environment | str | None:
+        """The environment in which this worker serves a run, or why it cannot; None for what is no run."""
+        try:
+            wanted = Wanted.model_validate_json(text)
+        except ValidationError:
+            return None
+        if wanted.user_code and not self.allow_user_code:
+            return "it has user code in it, which this worker imports only with --allow-user-code"
+        try:
+            here = self.machine.on(*map(self.digest, wanted.datasets))
+        except CallerError as err:
+            return str(err)
+        theirs = _environment(bound.get(run))
+        if not here.will_do(wanted.environment):
+            known = theirs if theirs and theirs.will_do(wanted.environment) else None
+            return known.differences(here) if known else f"environment {here}, not {wanted.environment}"
+        if theirs is None:
+            theirs = self._bind(connection, run, here)
+        return here if theirs == here else theirs.differences(here)
+
+    @staticmethod
+    def _bind(connection: redis.Redis, run: str, here: Environment) -> Environment:
+        """The environment that the run is bound to: `here`, unless another worker was faster."""
+        if connection.hsetnx(ENVIRONMENTS_KEY, run, here.model_dump_json()):
+            connection.rpush(inbox_key(run), Notice(evaluation="").model_dump_json())
+            log.info("run %s is bound to environment %s", run, here)
+            return here
+        return _environment(connection.hget(ENVIRONMENTS_KEY, run)) or here
+
+    def _idle(self, mismatches: dict[str, str]) -> None:
+        for run, reason in mismatches.items():
+            if self.mismatches.get(run) != reason:
+                log.warning("idle for run %s: %s", run, reason)
+        self.mismatches = mismatches
+
+
+def _hash(connection: redis.Redis, key: str) -> dict[str, bytes]:
+    found = cast(dict[bytes, bytes], connection.hgetall(key))
+    return {name.decode(errors="replace"): text for name, text in found.items()}
+
+
+def _environment(text: bytes | str | None) -> Environment | None:
+    try:
+        return None if text is None else Environment.model_validate_json(text)
+    except ValidationError:
+        return None
