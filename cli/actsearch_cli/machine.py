@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,17 +57,23 @@ class Machine:
         return cls(devices, address, allow_user_code)
 
     @contextmanager
-    def started(self, folder: RunFolder, environment: str | None = None) -> Iterator[Link]:
+    def started(
+        self, folder: RunFolder, environment: str | None = None, datasets: Sequence[str] = ()
+    ) -> Iterator[Link]:
         """The way to server and workers, which live until the end of the `with`.
 
         Args:
             folder: the run's.
             environment: as in `Link`.
+            datasets: what the workers train on beside the run's own.
         """
         from actsearch_workers.connection import connect, environment_of
+        from actsearch_workers.data import folder_of
         from actsearch_workers.pool import LocalWorkers
         from actsearch_workers.server import LocalServer
 
+        with folder.open() as (store, name):
+            datasets = [store.run(name).config.dataset, *datasets]
         with ExitStack() as stack:
             address = self.address
             watched: list[Callable[[], None]] = []
@@ -78,6 +84,8 @@ class Machine:
             worker = [sys.executable, "-m", "actsearch_cli.main", "worker"]
             worker += ["--grace", str(GRACE_SECONDS)]
             worker += ["--allow-user-code"] if self.allow_user_code else []
+            for data_root in filter(None, map(folder_of, datasets)):
+                worker += ["--data-root", str(data_root)]
             commands = [[*worker, "--device", chosen] for chosen in self.devices]
             pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
             watched.append(pool.check)

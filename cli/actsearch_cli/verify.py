@@ -73,7 +73,7 @@ def command(
         )
         with folder.lock():
             record = verify_session.begin(folder, settings, allow_user_code=allow_user_code)
-            with machine.started(folder, environment) as link:
+            with machine.started(folder, environment, settings.data) as link:
                 code = verify_session.drive(folder, link, record, console=console)
     number = verify_session.number_of(folder, settings)
     session.conclude_verification(folder, number, console, as_json, is_new=is_new)

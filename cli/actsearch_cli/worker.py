@@ -1,6 +1,7 @@
 """`actsearch worker`: one worker process."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,15 @@ def command(
     device: Device = "auto",
     name: Annotated[
         str | None, typer.Option("--name", help="Its name, unique on the server.", show_default="host-pid")
+    ] = None,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data-root",
+            help="Folder that runs may use as imagefolder:PATH, or folders below it; several times for several. "
+            "Those in ACTSEARCH_DATA they may use always.",
+            show_default="none",
+        ),
     ] = None,
     allow_user_code: AllowUserCode = False,
     wait_redis: WaitRedis = 10,
@@ -41,6 +51,7 @@ def command(
     serve(
         address,
         data_dir=data_dir(),
+        data_roots=data_root or (),
         device=device,
         name=name,
         allow_user_code=allow_user_code,

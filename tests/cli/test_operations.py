@@ -4,6 +4,8 @@ import json
 import logging
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,9 +18,10 @@ from actsearch.runs import create_run
 from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
 from actsearch_cli.link import Link, check_environment, serve_metrics
+from actsearch_cli.machine import Machine
 from actsearch_cli.metrics import Metrics, address
 from actsearch_workers import logs
-from actsearch_workers.connection import connect
+from actsearch_workers.connection import Address, connect
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY
 from actsearch_workers.server import LocalServer
 from actsearch_workers.sight import QueueStatus, WorkerState
@@ -121,6 +124,25 @@ def test_a_verification_is_bound_to_data_of_its_own(tmp_path: Path) -> None:
         assert link.connection.hexists(ENVIRONMENTS_KEY, run)
         assert first.evaluator(store, name).run.wanted.environment is None
         assert not link.connection.hexists(ENVIRONMENTS_KEY, run), "it is given up, and the next worker binds it"
+
+
+def test_workers_that_a_run_starts_may_read_its_folders_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def workers(commands: list[list[str]], *_: object) -> AbstractContextManager[SimpleNamespace]:
+        started.extend(commands)
+        return nullcontext(SimpleNamespace(check=None))
+
+    monkeypatch.setattr("actsearch_workers.pool.LocalWorkers", workers)
+    monkeypatch.setattr("actsearch_workers.connection.connect", lambda _: None)
+    machine = Machine(devices=["cpu", "cpu"], address=Address("redis://nowhere"), allow_user_code=False)
+    folder = create_run(tmp_path, "first", RunConfig(dataset="imagefolder:/own?size=32"))
+    with machine.started(folder, None, ["digits", "imagefolder:/other"]):
+        pass
+    opened = [[b for a, b in pairwise(command) if a == "--data-root"] for command in started]
+    assert opened == [["/own", "/other"]] * 2
 
 
 def test_an_environment_is_eight_hex_digits_or_first() -> None:

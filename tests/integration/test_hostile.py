@@ -72,6 +72,8 @@ def hostile(canary: Path) -> dict[str, dict[str, Any]]:
         "another field": {"allow_user_code": True},
         "another run's keys": {"run": ["actsearch:runs"]},
         "no run": {"run": ""},
+        "a folder of the machine's": {"dataset": "imagefolder:/etc"},
+        "a folder by way of one that is open": {"dataset": "imagefolder:tests/../../../etc"},
     }
     return fields | {name: {"data": packed({**GOOD, **change})} for name, change in wrong.items()}
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from contextvars import copy_context
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -19,7 +21,20 @@ from rq.exceptions import NoSuchJobError
 from actsearch.errors import ConfigError
 from actsearch.evaluation import Evaluation, Outcome
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import FUNCTION, QUEUE, SERIALIZER, AllowedJob, Notice, inbox_key, job_id, publish
+from actsearch_workers.digests import Digests
+from actsearch_workers.jobs import (
+    FUNCTION,
+    QUEUE,
+    SERIALIZER,
+    WORKER,
+    AllowedJob,
+    Notice,
+    WorkerSettings,
+    evaluate,
+    inbox_key,
+    job_id,
+    publish,
+)
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from tests.integration.fake_training import QUEUED, RUN, bind, job
@@ -131,6 +146,49 @@ def test_a_payload_that_is_no_job_is_refused_in_one_line(queue: rq.Queue, payloa
     with pytest.raises(ConfigError, match=says) as caught:
         fetch(queue, id).perform()
     assert "\n" not in str(caught.value)
+
+
+def test_a_job_names_only_folders_that_the_worker_opens(tmp_path: Path) -> None:
+    data_dir, own, other = tmp_path / "data", tmp_path / "own", tmp_path / "other"
+    worker = WorkerSettings(name="one", device="cpu", data_dir=data_dir, data_roots=(own,))
+    own.mkdir()
+    (own / "link").symlink_to(other)
+    (own / "circle").symlink_to(own / "circle")
+    for right in ("digits", "mine:data", f"imagefolder:{own}", f"imagefolder:{data_dir}/cats?size=32"):
+        worker.check_allowed(right)
+    wrong = [
+        f"{tmp_path}",
+        f"{other}",
+        f"{own}/../other",
+        f"{own}/link/cats",
+        f"{own}more",
+        "/etc",
+        "/",
+        "~",
+        "..",
+        ".",
+    ]
+    for folder in wrong:
+        with pytest.raises(ConfigError, match="only with --data-root"):
+            worker.check_allowed(f"imagefolder:{folder}")
+    for folder in ("~nobody-of-that-name", f"{own}/\0", f"{own}/circle/cats", f"{own}?size=1000000"):
+        with pytest.raises(ConfigError, match=r"names no folder|not of the form"):
+            worker.check_allowed(f"imagefolder:{folder}")
+
+
+def test_a_folder_that_is_not_open_is_neither_trained_on_nor_digested(tmp_path: Path) -> None:
+    worker = WorkerSettings(name="one", device="cpu", data_dir=tmp_path)
+    payload = job(1, "imagefolder:/etc").model_dump(mode="json")
+    with pytest.raises(ConfigError, match="names no folder"):
+        Digests(worker)("imagefolder:~nobody-of-that-name")
+    for ask in (lambda: copy_context().run(_evaluate_as, worker, payload), lambda: Digests(worker)("imagefolder:/etc")):
+        with pytest.raises(ConfigError, match="'imagefolder:/etc': a worker reads that folder only with --data-root"):
+            ask()
+
+
+def _evaluate_as(worker: WorkerSettings, payload: dict[str, Any]) -> dict[str, Any]:
+    WORKER.set(worker)
+    return evaluate(payload)
 
 
 def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> None:

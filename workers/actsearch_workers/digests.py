@@ -39,4 +39,5 @@ class Digests:
         return self.known[dataset]
 
     def _digest(self, dataset: str) -> str:
+        self._settings.check_allowed(dataset)
         return self._settings.digest(dataset)

@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 from actsearch.config import MAX_TIMEOUT_SECONDS, Settings
 from actsearch.errors import ConfigError
 from actsearch.evaluation import MAX_BYTES, Evaluation, Job
-from actsearch_workers.data import load
+from actsearch_workers.data import folder_of, load
 from actsearch_workers.environment import Environment, environment
 
 QUEUE = "actsearch"
@@ -46,6 +46,8 @@ class WorkerSettings:
     data_dir: Path
     allow_user_code: bool = False
     """Whether jobs may name the user's own `module:function`, which runs with this worker's rights."""
+    data_roots: tuple[Path, ...] = ()
+    """Folders that jobs may name as data sets, or folders below them, as they may name those in `data_dir`."""
     machine: Environment | None = None
     """What it runs on, without data; None: found out when it is needed."""
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +58,12 @@ class WorkerSettings:
     def digest(self, dataset: str) -> str:
         """The digest of a data set that is loaded here; raises as `load`."""
         return load(dataset, data_dir=self.data_dir, allow_user_code=self.allow_user_code).digest
+
+    def check_allowed(self, dataset: str) -> None:
+        """`ConfigError` for a data set in a folder that this worker opens to nobody."""
+        folder, open_to_jobs = folder_of(dataset), (self.data_dir, *self.data_roots)
+        if folder is not None and not any(folder.is_relative_to(root.resolve()) for root in open_to_jobs):
+            raise ConfigError(f"dataset {dataset!r}: a worker reads that folder only with --data-root {folder}")
 
 
 WORKER: ContextVar[WorkerSettings] = ContextVar("worker")
@@ -115,7 +123,9 @@ def evaluate(job: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CallerError: a job that no attempt can run: not a Job, an unknown name, data that is not here.
     """
-    return run_job(Job.from_json(json.dumps(job)), WORKER.get()).model_dump(mode="json")
+    checked, worker = Job.from_json(json.dumps(job)), WORKER.get()
+    worker.check_allowed(checked.dataset)
+    return run_job(checked, worker).model_dump(mode="json")
 
 
 def run_job(job: Job, worker: WorkerSettings) -> Evaluation:

@@ -243,6 +243,7 @@ def serve(
     data_dir: Path,
     device: str = "auto",
     name: str | None = None,
+    data_roots: Sequence[Path] = (),
     allow_user_code: bool = False,
     burst: bool = False,
     wait_seconds: float = GIVE_UP_SECONDS,
@@ -257,6 +258,7 @@ def serve(
     Args:
         address: the server whose runs it serves.
         data_dir: where data sets are.
+        data_roots: folders, beside that, which jobs may name as data sets, or folders below them.
         device: `auto`, `cpu` or `cuda:N`.
         name: what the worker is called, unique on its server; made up if None.
         allow_user_code: whether jobs may import the user's `module:function`.
@@ -281,6 +283,7 @@ def serve(
         name=name,
         device=choose_device(device, name, connection),
         data_dir=data_dir,
+        data_roots=tuple(data_roots),
         allow_user_code=allow_user_code,
     )
     machine = Environment.model_validate_json(in_fork(lambda: environment(settings.device).model_dump_json()))

@@ -21,12 +21,12 @@ from actsearch_workers.data.cifar import (
 )
 from actsearch_workers.data.embedded import load_digits, load_fashion_mini
 from actsearch_workers.data.fashion import check_fashion_mnist, fetch_fashion_mnist, load_fashion_mnist
-from actsearch_workers.data.image_folder import check_image_folder, load_image_folder
+from actsearch_workers.data.image_folder import check_image_folder, image_folder, load_image_folder
 from actsearch_workers.data.splits import Dataset, Split
 from actsearch_workers.data.user import user_dataset
 from actsearch_workers.user_code import is_user_code, user_function
 
-__all__ = ["DATASETS", "Dataset", "Source", "Split", "check_dataset", "fetch", "load"]
+__all__ = ["DATASETS", "Dataset", "Source", "Split", "check_dataset", "fetch", "folder_of", "load"]
 
 
 def _always_here(data_dir: Path, argument: str) -> None:
@@ -44,6 +44,7 @@ class Source:
         check: raises, quickly, what `load` would raise because something is missing or misspelt.
         fetch: downloads it into a data folder; None: there is nothing to download.
         argument: what stands after the colon in the name; None: nothing.
+        folder: finds the folder that it stands for, without `..` and symbolic links.
     """
 
     summary: str
@@ -52,6 +53,7 @@ class Source:
     check: Callable[[Path, str], None] = _always_here
     fetch: Callable[[Path], None] | None = None
     argument: str | None = None
+    folder: Callable[[str], Path] | None = None
 
 
 DATASETS: Mapping[str, Source] = MappingProxyType(
@@ -93,6 +95,7 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
             load=load_image_folder,
             check=check_image_folder,
             argument="PATH or PATH?size=64",
+            folder=image_folder,
         ),
     }
 )
@@ -126,6 +129,19 @@ def load(name: str, *, data_dir: Path, allow_user_code: bool = False) -> Dataset
     source, argument = _find(name)
     source.check(data_dir, argument)
     return source.load(data_dir, argument)
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder anywhere on this machine that a data set's name stands for, without `..` and symbolic links.
+
+    None for all names but those.
+
+    Raises:
+        ConfigError: the name can be no folder's, or an option of it is wrong.
+    """
+    entry, _, argument = name.partition(":")
+    source = DATASETS.get(entry)
+    return None if source is None or source.folder is None else source.folder(argument)
 
 
 def fetch(name: str, data_dir: Path) -> None:

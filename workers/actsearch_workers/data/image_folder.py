@@ -35,6 +35,15 @@ def load_image_folder(data_dir: Path, argument: str) -> Dataset:
     return replace(dataset, name=f"imagefolder:{argument}")
 
 
+def image_folder(argument: str) -> Path:
+    """The folder that the part of a name after the colon stands for, without `..` and symbolic links."""
+    folder, _ = _parse(argument)
+    try:
+        return folder.resolve()
+    except (RuntimeError, ValueError) as err:  # links in a circle, a zero byte
+        raise ConfigError(f"dataset {f'imagefolder:{argument}'!r} names no folder: {err}") from err
+
+
 def check_image_folder(data_dir: Path, argument: str) -> None:
     """Raises what `load_image_folder` would for the name and the folders, without reading an image."""
     _list(_parse(argument)[0])
@@ -46,7 +55,11 @@ def _parse(argument: str) -> tuple[Path, int]:
     size = int(value) if value.isdecimal() else 0
     if not path or (question and (key != "size" or not 8 <= size <= 512)):
         raise ConfigError(f"dataset 'imagefolder:{argument}' is not of the form {_FORM}")
-    return Path(path).expanduser(), size or SIZE
+    try:
+        folder = Path(path).expanduser()
+    except RuntimeError as err:  # ~NAME of nobody
+        raise ConfigError(f"dataset 'imagefolder:{argument}' names no folder: {err}") from err
+    return folder, size or SIZE
 
 
 def _list(folder: Path) -> tuple[list[Path], list[int]]:
