@@ -10,6 +10,7 @@ from actsearch_cli import (
     bench,
     controller,
     data,
+    doctor,
     export,
     finals,
     report,
@@ -48,6 +49,7 @@ for _module in (
     export,
     bench,
     space,
+    doctor,
 ):
     app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
 app.add_typer(data.app, name="data")

@@ -44,6 +44,7 @@ BAD_INPUT = [
     (["search", "--environment", "any"], "--environment = 'any': right would be 8 hex digits"),
     (["controller"], "a controller needs a server"),
     (["controller", "--log-format", "xml"], "--log-format = 'xml': right would be text or json"),
+    (["doctor", "--redis-url", "redis://:secret@localhost/0"], "a command line shows its password"),
     (["watch", "nothing"], "no run named 'nothing' in "),
     (["worker"], "a worker needs a server"),
     (["status", "nothing"], "no run named 'nothing' in "),
