@@ -191,3 +191,37 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
 
 def test_the_default_is_to_give_up_after_ten_seconds() -> None:
     assert connect.__kwdefaults__ == {"timeout_seconds": 10.0}
+
+
+def test_what_a_killed_search_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
+    def folder(name: str, *, age: float = 3600, mode: int = 0o700) -> Path:
+        made = tmp_path / f"actsearch-{name}"
+        made.mkdir(mode=mode)
+        with socket.socket(socket.AF_UNIX) as closed:
+            closed.bind(str(made / "redis.sock"))  # stays behind, as after a kill
+        os.utime(made, (time.time() - age,) * 2)
+        return made
+
+    left, empty = folder("killed__"), folder("empty___")
+    (empty / "redis.sock").unlink()
+    os.utime(empty, (0, 0))
+    young, open_to_all, with_more = folder("young___", age=5), folder("open____", mode=0o755), folder("more____")
+    (with_more / "thesis.tex").touch()
+    os.utime(with_more, (0, 0))
+    target = folder("target__")
+    (tmp_path / "actsearch-link____").symlink_to(target)
+    alive = folder("alive___")
+    (alive / "redis.sock").unlink()
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as also:
+        server.bind(str(alive / "redis.sock"))
+        server.listen()
+        os.utime(alive, (0, 0))
+        (target / "redis.sock").unlink()
+        also.bind(str(target / "redis.sock"))
+        also.listen()
+        server_module.remove_stale_folders(tmp_path)
+    assert not left.exists()
+    assert not empty.exists()
+    assert all(
+        kept.exists() for kept in (young, open_to_all, with_more, alive, target, tmp_path / "actsearch-link____")
+    )

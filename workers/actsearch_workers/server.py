@@ -9,9 +9,11 @@ import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +21,11 @@ from typing import Self
 from actsearch.errors import RunError, RunPausedError, ServerUnreachableError
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.processes import last_line, start, stop
+from actsearch_workers.sight import answers
 
+SOCKET = "redis.sock"
+PREFIX = "actsearch-"
+"""How the names of socket folders begin."""
 PROGRAMS = ("redis-server", "valkey-server")
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path: sun_path has 108 with the final zero (unix(7))."""
@@ -28,6 +34,8 @@ START_SECONDS = 60.0
 LOCK_SECONDS = 10.0
 """How long the server of a run that was just killed may take to write its file and go."""
 STOP_SECONDS = 10.0
+STALE_SECONDS = 2 * START_SECONDS
+"""Age from which a socket folder without a server is a leftover: a younger one's server may be about to start."""
 
 
 def find_program() -> Path:
@@ -63,7 +71,9 @@ class LocalServer:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
-        self._socket_folder = Path(tempfile.mkdtemp(prefix="actsearch-", dir=_short_temporary_folder()))
+        temporary = _short_temporary_folder()
+        remove_stale_folders(Path(temporary))
+        self._socket_folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temporary))
         try:
             self._start()
         except BaseException:
@@ -96,7 +106,7 @@ class LocalServer:
 
     @property
     def _socket(self) -> Path:
-        return self._socket_folder / "redis.sock"
+        return self._socket_folder / SOCKET
 
     def _start(self) -> None:
         self._process = start(
@@ -149,9 +159,28 @@ def _lock(folder: Path) -> int:
             return lock
 
 
+def remove_stale_folders(temporary: Path) -> None:
+    """Removes the socket folders that searches killed by SIGKILL have left.
+
+    Only such a folder is touched that is this user's, holds nothing but a socket that nobody listens on, and is old.
+    """
+    for folder in temporary.glob(f"{PREFIX}????????"):
+        with suppress(OSError):  # somebody else's, or gone meanwhile
+            facts = folder.lstat()
+            is_ours = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid() and not facts.st_mode & 0o077
+            if not is_ours or time.time() - facts.st_mtime < STALE_SECONDS:
+                continue
+            sockets = list(folder.iterdir())
+            if any(path.name != SOCKET or not path.is_socket() or answers(f"unix://{path}") for path in sockets):
+                continue
+            for path in sockets:
+                path.unlink()
+            folder.rmdir()
+
+
 def _short_temporary_folder() -> str:
     """The first of the usual temporary folders that leaves room for a socket's path."""
-    room = len("/actsearch-12345678/redis.sock")
+    room = len(f"/{PREFIX}12345678/{SOCKET}")
     for folder in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  (the socket goes into a private folder inside)
         if len(os.fsencode(folder)) + room <= MAX_SOCKET_PATH and os.access(folder, os.W_OK):
             return folder
