@@ -4,6 +4,7 @@ A password never stands on a command line (every user of the machine sees those)
 comes from a file or from a variable, and every text made here shows `***` in its place.
 """
 
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -117,6 +118,11 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> re
             )
             raise ServerUnreachableError(f"{address} refuses us ({hint}): {_first_line(err)}") from None
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
+            if isinstance(err.__context__, ssl.SSLCertVerificationError):
+                raise ServerUnreachableError(
+                    f"{address} has a certificate that is not trusted here: {_first_line(err.__context__)}; "
+                    "name its issuer's, as in rediss://HOST:6380/0?ssl_ca_certs=ca.pem"
+                ) from None
             if time.monotonic() + pause > deadline:
                 raise ServerUnreachableError(
                     f"no Redis-compatible server answers at {address} within {timeout_seconds:g} s: {_first_line(err)}"
