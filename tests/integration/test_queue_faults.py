@@ -130,7 +130,21 @@ def test_a_late_result_of_an_attempt_given_up_counts_once(connection: redis.Redi
     assert evaluator.collect(0.1) == []
     assert connection.llen(QUEUE_KEY) == 0
     assert connection.hlen(results_key(RUN)) == 0
+    publish(connection, expected(job(1)))
+    assert connection.hlen(results_key(RUN)) == 1
+    eventually(lambda: evaluator.collect(0.5) or connection.hlen(results_key(RUN)) == 0)
     assert connection.hgetall(attempts_key(RUN)) == {job(1).evaluation.encode(): b"1"}
+
+
+def test_a_job_tried_again_stands_before_those_that_wait(connection: redis.Redis) -> None:
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1), job(2), job(3)])
+    lost = connection.lpop(QUEUE_KEY)
+    assert lost == job_id(RUN, job(1).evaluation, 0).encode()
+    eventually(lambda: evaluator.collect(0.5) or connection.llen(QUEUE_KEY) == 3)
+    again = [job_id(RUN, job(1).evaluation, 1), *(job_id(RUN, job(n).evaluation, 0) for n in (2, 3))]
+    assert connection.lrange(QUEUE_KEY, 0, -1) == [name.encode() for name in again]
 
 
 def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, start_workers: WorkerStarter) -> None:

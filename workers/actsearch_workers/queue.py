@@ -102,6 +102,7 @@ class RqEvaluator:
         self._jobs: dict[str, Job] = {}
         self._attempts = Attempts(connection, run.id)
         self._delivered: set[str] = set()
+        self._tried_again: set[str] = set()
         self._missed_since: dict[str, float] = {}
         self._silent = 0
         self._unfit_since: float | None = None
@@ -160,15 +161,17 @@ class RqEvaluator:
         keys = [e.evaluation for e in evaluations]
         if not keys:
             return
+        tried_again = [key for key in keys if key in self._jobs and self._attempts.number(key)]
         with _server_needed():
             with self._connection.pipeline(transaction=True) as pipe:
                 pipe.hdel(results_key(self.run.id), *keys)
-                for key in keys:
-                    if self._queue is not None and key in self._jobs and self._attempts.number(key):
+                for key in tried_again:
+                    if self._queue is not None:
                         # An earlier attempt, given up as lost, came in after all: take back the one that still waits.
                         pipe.lrem(self._queue.key, 1, self._attempts.job_id(key))
                 pipe.execute()
             self._attempts.forget(keys)
+        self._tried_again.update(tried_again)
         for key in keys:
             self._jobs.pop(key, None)
             self._delivered.discard(key)
@@ -213,7 +216,7 @@ class RqEvaluator:
             if result is None:
                 self._enqueue(self._jobs[key])
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue(self, job: Job, *, at_front: bool = False) -> None:
         assert self._queue is not None, "jobs go out when the run is bound"
         # A duplicate is queued, running or just finished; if it has been lost, a sweep finds out.
         with suppress(DuplicateJobError):
@@ -225,6 +228,7 @@ class RqEvaluator:
                 failure_ttl=FINISHED_JOB_SECONDS,
                 description=f"{job.evaluation} {job.run}",
                 job_id=self._attempts.job_id(job.evaluation),
+                at_front=at_front,
                 unique=True,
             )
 
@@ -262,6 +266,9 @@ class RqEvaluator:
                 pipe.pttl(lease_key(ids[key]))
             results, in_queue, *leases = pipe.execute()
         done, queued = _texts(results), _texts(in_queue)
+        if late := done & self._tried_again - self._jobs.keys():
+            # A second attempt's, or that of a worker which had been cut off: the store has the first.
+            self._connection.hdel(results_key(self.run.id), *late)
         self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in leases)
         now = time.monotonic()
         self._missed_since = {
@@ -328,7 +335,7 @@ class RqEvaluator:
         elif failures > self._max_retries:
             raise RunPausedError(f"{described} failed {failures} times, last: {notice.error}")
         else:
-            self._enqueue(job)
+            self._enqueue(job, at_front=True)  # the batch waits for it already
 
     def _wait_for_server(self, err: Exception) -> None:
         now = time.monotonic()
