@@ -1,6 +1,8 @@
 """The `actsearch` command: one module a subcommand, errors as one line, layers imported when called."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -53,6 +55,20 @@ for _module in (
 ):
     app.command(_module.NAME, short_help=(_module.command.__doc__ or "").partition("\n")[0])(_module.command)
 app.add_typer(data.app, name="data")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"actsearch {version('actsearch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None: ...
 
 
 def main() -> None:
