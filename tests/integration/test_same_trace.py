@@ -12,8 +12,6 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -24,11 +22,11 @@ from actsearch.config import RunConfig, read_toml
 from actsearch.errors import RunError
 from actsearch.runs import RunFolder, create_run
 from actsearch.space import Space
-from actsearch.store import BatchRecord, ProposalRecord
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.search import resume
 from actsearch_workers.in_process import InProcessEvaluator
 from tests.integration.conftest import command, eventually
+from tests.integration.course import RUN, Course, children, course, leads_group
 
 CONFIG = """
 seed = 2
@@ -41,27 +39,11 @@ ppo.learning_rate = 0.1
 """
 IN_FLIGHT = 6
 """lag x batch: the evaluations that are asked for before any is told."""
-RUN = "run"
 MEAN_DELAY_SECONDS = 1.0
 PATIENCE_SECONDS = 600
 """A search took a minute on two cores at a load of 7, four at a load of 12."""
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
-
-
-@dataclass(frozen=True)
-class Course:
-    """A run from its first proposal to its last; equal to another one whatever clocks and names of workers say."""
-
-    trace: str
-    evaluations: list[dict[str, Any]]
-    """In the order asked, each with its curve, the values of β and the histograms of every layer."""
-    proposals: list[ProposalRecord]
-    batches: list[BatchRecord]
-    """With the digest of the controller's state after each."""
-    arrivals: list[int] = field(compare=False)
-    """Numbers of the evaluations, in the order in which their results came."""
-    workers: set[str] = field(compare=False)
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +79,12 @@ class SearchProcess:
     @property
     def workers(self) -> list[int]:
         """Process ids of its workers."""
-        return [pid for pid in _children(self._process.pid) if b"\0worker\0" in _command_line(pid)]
+        return [pid for pid in children(self._process.pid) if b"\0worker\0" in _command_line(pid)]
 
     @property
     def trainings(self) -> list[int]:
         """Process ids of the children in training: forks of the workers, each in a process group of its own."""
-        return [pid for worker in self.workers for pid in _children(worker) if _leads_group(pid)]
+        return [pid for worker in self.workers for pid in children(worker) if leads_group(pid)]
 
     def wait_for(self, told: int) -> None:
         """Until so many results are in the store."""
@@ -116,6 +98,13 @@ class SearchProcess:
         document: dict[str, Any] = json.loads(out)
         return document
 
+    def course(self) -> Course:
+        """The whole run, when it is done."""
+        printed = self.end()
+        run = course(self._folder / "runs")
+        assert (printed["state"], printed["trace"]) == ("done", run.trace)
+        return run
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
@@ -123,7 +112,7 @@ class SearchProcess:
 
     def kill(self) -> None:
         """SIGKILL to the search, its server, workers and trainings at once: none has time for a last word."""
-        for pid in [self._process.pid, *_children(self._process.pid), *self.trainings]:
+        for pid in [self._process.pid, *children(self._process.pid), *self.trainings]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
@@ -134,18 +123,6 @@ class SearchProcess:
                 return store.summary(run).told
         except RunError:
             return 0  # not made yet
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
-def _leads_group(pid: int) -> bool:
-    with suppress(ProcessLookupError):
-        return os.getpgid(pid) == pid
-    return False
 
 
 def _command_line(pid: int) -> bytes:
@@ -185,36 +162,13 @@ def new_run(folder: Path, *arguments: str) -> list[str]:
     return [str(config), "--run", RUN, *arguments]
 
 
-def course(folder: Path, printed: Mapping[str, Any]) -> Course:
-    """The run in a folder, which a search has ended with these words."""
-    with RunFolder(folder / "runs" / RUN).open() as (store, run):
-        trace, records = store.run(run).trace, store.evaluations(run)
-        proposals, batches = store.proposals(run), store.batches(run)
-    assert (printed["state"], printed["trace"]) == ("done", trace)
-    evaluations, arrived, workers = [], {}, set()
-    for record in records:
-        assert record.evaluation is not None
-        assert record.finished_at is not None
-        arrived[record.number] = record.finished_at
-        workers.add(record.evaluation.worker)
-        result = record.evaluation.model_dump(exclude={"seconds", "seconds_per_step", "worker"})
-        evaluations.append({**vars(record), "evaluation": result, "asked_at": None, "finished_at": None})
-    return Course(
-        trace=trace,
-        evaluations=evaluations,
-        proposals=proposals,
-        batches=[replace(batch, told_at=datetime.min.replace(tzinfo=UTC)) for batch in batches],
-        arrivals=sorted(arrived, key=lambda number: arrived[number]),
-        workers=workers,
-    )
-
-
 def search(folder: Path, environment: Mapping[str, str], *arguments: str, delay: int | None = None) -> Course:
     """A whole search, under `delays` of that seed."""
-    with SearchProcess(folder, environment, *new_run(folder, *arguments)) as process:
-        with nullcontext() if delay is None else delays(process, delay):
-            printed = process.end()
-        return course(folder, printed)
+    with (
+        SearchProcess(folder, environment, *new_run(folder, *arguments)) as process,
+        nullcontext() if delay is None else delays(process, delay),
+    ):
+        return process.course()
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +203,7 @@ def test_results_in_another_order(undisturbed: Course, environment: Mapping[str,
         os.kill(training, signal.SIGSTOP)
         process.wait_for(IN_FLIGHT - 1)
         os.kill(training, signal.SIGCONT)
-        run = course(tmp_path, process.end())
+        run = process.course()
     assert run == undisturbed
     assert run.arrivals[IN_FLIGHT - 1] in (1, 2), "the second batch was there before the first"
     assert len(run.workers) == 2
@@ -281,7 +235,7 @@ def test_stopped_in_the_middle_and_resumed(
         process.wait_for(5)
         stop(process)
     with SearchProcess(tmp_path, environment, "--resume", RUN, "--workers", str(after)) as process:
-        run = course(tmp_path, process.end())
+        run = process.course()
     assert run == undisturbed
     assert len(run.workers) > 1
 

@@ -1,0 +1,304 @@
+"""Whatever dies, stops, fills up or is cut off: a search ends as if nothing had happened.
+
+Real processes: a server with an append-only file, `actsearch controller --or-resume` and `actsearch worker`, each
+replaced when it dies. After every disturbance the run is compared with the undisturbed one: the trace, every evaluation
+with its curve and histograms, every proposal and update; nothing may be lost, and nothing counted twice.
+"""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from actsearch.runs import RunFolder
+from actsearch_workers.jobs import lease_key, results_key
+from tests.integration.chaos.cluster import Cluster, hurt, pause
+from tests.integration.conftest import eventually
+from tests.integration.course import RUN, Course, children, course, leads_group
+
+CONFIG = """
+seed = 4
+evaluations = {evaluations}
+batch = 4
+lag = 2
+dataset = "digits"
+recipe.steps = 10
+ppo.learning_rate = 0.1
+"""
+SHORT, LONG = 24, 240
+"""Evaluations of a search."""
+KILLS, MANY_KILLS = 10, 100
+PATIENCE_SECONDS = 900
+ELSEWHERE_SECONDS = 15
+"""Within this time a lost worker is noticed, and its job runs elsewhere."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_SECONDS)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Course]:
+    """The search of so many evaluations as one worker does it in peace."""
+    known: dict[int, Course] = {}
+
+    def run(evaluations: int) -> Course:
+        if evaluations not in known:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            with Cluster(folder, CONFIG.format(evaluations=evaluations), workers=1) as cluster:
+                cluster.wait(PATIENCE_SECONDS)
+            known[evaluations] = course(cluster.runs_dir)
+        return known[evaluations]
+
+    return run
+
+
+def end_of(cluster: Cluster) -> Course:
+    """The run of a cluster, when it has ended: its store is whole, and the server holds nothing of it any more."""
+    cluster.wait(PATIENCE_SECONDS)
+    with closing(sqlite3.connect(cluster.runs_dir / RUN / "store.sqlite")) as store:
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert store.execute("PRAGMA foreign_key_check").fetchall() == []
+    with RunFolder(cluster.runs_dir / RUN).open() as (opened, run):
+        run_id = opened.run(run).id
+    with cluster.client() as client:
+        assert client.hlen(results_key(run_id)) == 0, "the store has all results, and the server was told"
+    return course(cluster.runs_dir)
+
+
+# --- anything may die, at any time -----------------------------------------------------------------------------------
+
+
+class Kills:
+    """Random deaths and standstills of a cluster's processes."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self._cluster, self._rng = cluster, random.Random(seed)
+        self.counts = dict.fromkeys(("training", "worker", "controller", "server", "standstill"), 0)
+
+    def go_on(self, kills: int) -> None:
+        """Until there were so many kills; standstills do not count."""
+        while sum(self.counts.values()) - self.counts["standstill"] < kills:
+            assert not self._cluster.is_done.wait(self._rng.expovariate(1 / 1.5)), f"it ended after {self.counts}"
+            kind = self._rng.choices(list(self.counts), weights=[4, 3, 2, 1, 1])[0]
+            if victims := self._victims(kind):
+                self._hurt(kind, self._rng.choice(victims))
+
+    def _victims(self, kind: str) -> list[int]:
+        if kind == "training":
+            return self._cluster.trainings
+        if kind in ("worker", "standstill"):
+            return self._cluster.workers
+        pid = self._cluster.places[kind].pid
+        return [] if pid is None else [pid]
+
+    def _hurt(self, kind: str, pid: int) -> None:
+        self.counts[kind] += 1
+        if kind == "standstill":  # longer than a lease: it comes back to a job that another one has
+            pause(lambda: [pid], self._rng.uniform(1, 12))
+        else:
+            hurt([pid], signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "kills"), [(SHORT, KILLS), pytest.param(LONG, MANY_KILLS, marks=pytest.mark.long)]
+)
+def test_random_kills(
+    evaluations: int,
+    kills: int,
+    undisturbed: Callable[[int], Course],
+    record_property: Callable[[str, object], None],
+    tmp_path: Path,
+) -> None:
+    with Cluster(tmp_path, CONFIG.format(evaluations=evaluations), workers=2) as cluster:
+        random_kills = Kills(cluster, seed=kills)
+        random_kills.go_on(kills)
+        at_last_kill = cluster.told
+        run = end_of(cluster)
+    record_property("kills", f"{random_kills.counts}, {at_last_kill} of {evaluations} told at the last")
+    assert run == undisturbed(evaluations)
+    assert all(random_kills.counts[kind] for kind in ("training", "worker", "controller")), random_kills.counts
+
+
+def test_a_lost_worker_is_noticed_and_its_job_runs_elsewhere(
+    record_property: Callable[[str, object], None], tmp_path: Path
+) -> None:
+    """A worker and its training stand still, as if their machine had gone: no connection is closed, nothing is said."""
+    config = CONFIG.format(evaluations=8).replace("steps = 10", "steps = 200")
+    with Cluster(tmp_path, config, workers=2) as cluster:
+        with cluster.client() as client:
+            place, job = eventually(lambda: _held(cluster, client))
+            victim = cluster.places[place].pid
+            assert victim is not None
+            began = time.monotonic()
+            hurt([victim, *children(victim)], signal.SIGSTOP)
+            eventually(lambda: _holder(client, job, attempt=1) not in ("", place), 120)
+            seconds = time.monotonic() - began
+        hurt([victim], signal.SIGKILL)
+        record_property("seconds", round(seconds, 1))
+        assert seconds <= ELSEWHERE_SECONDS
+        cluster.wait(PATIENCE_SECONDS)
+    assert course(cluster.runs_dir).evaluations
+
+
+def _held(cluster: Cluster, client: redis.Redis) -> tuple[str, str] | None:
+    """A worker's place, and the job that its training is at: told apart by RQ's id without the attempt."""
+    for key in client.scan_iter(match=lease_key("*-0")):
+        place = _holder(client, key.decode().removeprefix(lease_key("")).removesuffix("-0"), attempt=0)
+        pid = cluster.places[place].pid if place else None
+        if pid is not None and any(leads_group(child) for child in children(pid)):
+            return place, key.decode().removeprefix(lease_key("")).removesuffix("-0")
+    return None
+
+
+def _holder(client: redis.Redis, job: str, attempt: int) -> str:
+    """The place of the worker that holds an attempt of a job; empty where none does."""
+    return (client.get(lease_key(f"{job}-{attempt}")) or b"").decode().rpartition("-")[0]
+
+
+# --- the server ------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_out_of_memory(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+    """It refuses whatever would take more: jobs, results, heartbeats."""
+    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2) as cluster:
+        for told in (4, 12):
+            cluster.wait_for(told)
+            with cluster.client() as client:
+                client.config_set("maxmemory", 1)
+                time.sleep(10)
+                client.config_set("maxmemory", 0)
+        run = end_of(cluster)
+    assert run == undisturbed(SHORT)
+
+
+def test_a_server_started_again_from_its_file(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2) as cluster:
+        for told in (3, 9, 15):
+            cluster.wait_for(told)
+            pid = cluster.places["server"].pid
+            hurt([pid] if pid else [], signal.SIGKILL)
+        run = end_of(cluster)
+    assert cluster.places["server"].starts == 4
+    assert run == undisturbed(SHORT)
+
+
+# --- what only root can break ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cable() -> Iterator[tuple[str, list[str], Callable[[str], None]]]:
+    """A network namespace on a cable: the host's address on it, the command that runs another there, its switch."""
+    name, host, there = f"chaos{os.getpid()}", "10.213.77.1", "10.213.77.2"
+    ours, theirs = f"c{os.getpid()}a"[-15:], f"c{os.getpid()}b"[-15:]
+    try:
+        _root("ip", "netns", "add", name)
+    except (OSError, subprocess.CalledProcessError) as err:
+        pytest.skip(f"no network namespaces here: {err}")
+    try:
+        _root("ip", "link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        _root("ip", "address", "add", f"{host}/30", "dev", ours)
+        _root("ip", "link", "set", ours, "up")
+        inside = ["ip", "netns", "exec", name]
+        _root(*inside, "ip", "address", "add", f"{there}/30", "dev", theirs)
+        _root(*inside, "ip", "link", "set", theirs, "up")
+        yield host, inside, lambda state: _root("ip", "link", "set", ours, state)
+    finally:
+        subprocess.run(["ip", "link", "delete", ours], capture_output=True)
+        subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def test_a_network_that_is_cut(
+    cable: tuple[str, list[str], Callable[[str], None]], undisturbed: Callable[[int], Course], tmp_path: Path
+) -> None:
+    """For longer than a lease: the worker beyond trains on, its job goes elsewhere, and its result comes late."""
+    host, inside, switch = cable
+    config = CONFIG.format(evaluations=SHORT)
+    with Cluster(tmp_path, config, workers=2, bind=host, wrap={"worker-2": inside}) as cluster:
+        for told, seconds in ((4, 20), (12, 5)):
+            cluster.wait_for(told)
+            switch("down")
+            time.sleep(seconds)
+            switch("up")
+        run = end_of(cluster)
+    assert run == undisturbed(SHORT)
+    assert len(run.workers) > 1
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A file system of that size."""
+    folder.mkdir()
+    try:
+        _root("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "chaos", str(folder))
+    except (OSError, subprocess.CalledProcessError) as err:
+        pytest.skip(f"no mounts here: {err}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], capture_output=True)
+
+
+@pytest.mark.parametrize("full", ["runs_dir", "server_dir"])
+def test_a_full_disk(full: str, undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+    """Of the controller, then of the server: both wait or start again until somebody makes room."""
+    with (
+        small_disk(tmp_path / "disk", 40_000) as disk,
+        Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2, **{full: disk}) as cluster,
+    ):
+        cluster.wait_for(6)
+        ballast = disk / "ballast"
+        _fill(ballast)
+        time.sleep(15)
+        assert not cluster.is_done.is_set(), "it went on with a full disk"
+        ballast.unlink()
+        run = end_of(cluster)
+        assert run == undisturbed(SHORT)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb") as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+            file.flush()
+
+
+def _root(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
+
+
+# --- clocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_clocks_that_step(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+    """Each machine has a clock of its own, hours off the others', that jumps by a day while the search runs."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("libfaketime is not here: apt-get install faketime")
+    clocks = {name: tmp_path / f"clock-{name}" for name in ("server", "controller", "worker-1", "worker-2")}
+    environment = {
+        name: {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+        for name, clock in clocks.items()
+    }
+    for hours, clock in zip((0, 5, -7, 30), clocks.values(), strict=True):
+        clock.write_text(f"{hours:+d}h\n")
+    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2, environment=environment) as cluster:
+        for told, step in ((4, 24), (10, -48), (16, 24)):
+            cluster.wait_for(told)
+            for clock in clocks.values():
+                hours = int(clock.read_text().strip().removesuffix("h"))
+                clock.write_text(f"{hours + step:+d}h\n")
+        run = end_of(cluster)
+    assert run == undisturbed(SHORT)
+    assert {name: place.starts for name, place in cluster.places.items()} == dict.fromkeys(cluster.places, 1)
