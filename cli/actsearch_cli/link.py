@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from actsearch_cli.metrics import Metrics
     from actsearch_workers.connection import Address
-    from actsearch_workers.queue import QueuedRun, RqEvaluator
+    from actsearch_workers.queue import RqEvaluator
+    from actsearch_workers.run_queue import QueuedRun
 
 LOOK_SECONDS = 2.0
 """How often what is seen of the queue is written down for `status`."""
@@ -71,7 +72,7 @@ class Link:
 
     def _run(self, store: Store, name: str) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.queue import QueuedRun
+        from actsearch_workers.run_queue import QueuedRun
 
         run = store.run(name)
         environment = None if self.environment == FIRST else self.environment or run.environment
@@ -80,7 +81,7 @@ class Link:
 
     def _verification(self, store: Store, name: str, verification: VerificationRecord) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.queue import QueuedRun
+        from actsearch_workers.run_queue import QueuedRun
         from actsearch_workers.user_code import is_user_code
 
         settings = verification.plan.settings

@@ -43,7 +43,7 @@ def command(
     """
     from actsearch.errors import ConfigError
     from actsearch_workers.connection import find_address
-    from actsearch_workers.worker import serve
+    from actsearch_workers.serving import serve
 
     address = find_address(redis_url, redis_password_file, os.environ)
     if address is None:

@@ -19,7 +19,7 @@ from actsearch.evaluation import Evaluation, Job, Outcome
 from actsearch.formula import Formula
 from actsearch_workers.environment import Environment
 from actsearch_workers.matching import ENVIRONMENTS_KEY, Wanted, queue_name
-from actsearch_workers.queue import QueuedRun
+from actsearch_workers.run_queue import QueuedRun
 
 RUN = "a run: named*by [people]"
 DIGEST = "ab" * 32

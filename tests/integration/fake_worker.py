@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import actsearch_workers
-from actsearch_workers import worker
+from actsearch_workers import serving, worker
 from actsearch_workers.connection import Address
 from actsearch_workers.jobs import WorkerSettings
 from tests.integration import fake_training
@@ -26,7 +26,7 @@ def import_torch_only() -> None:
 def do_without_torch() -> None:
     stand_in: Any = SimpleNamespace(device=str)
     sys.modules["torch"] = stand_in
-    setattr(worker, "environment", lambda device: fake_training.ENVIRONMENT.on(""))  # noqa: B010
+    setattr(serving, "environment", lambda device: fake_training.ENVIRONMENT.on(""))  # noqa: B010
 
 
 if __name__ == "__main__":
@@ -34,9 +34,9 @@ if __name__ == "__main__":
     setattr(actsearch_workers, "training", fake_training)  # noqa: B010
     url, lease_seconds, torch_or_none, name, *rest = sys.argv[1:]
     grace_seconds, digest = [*rest, *("25", fake_training.DIGEST)[len(rest) :]]
-    worker._import_for_jobs = import_torch_only if torch_or_none == "torch" else do_without_torch
+    serving._import_for_jobs = import_torch_only if torch_or_none == "torch" else do_without_torch
     setattr(WorkerSettings, "digest", lambda self, dataset: digest)  # noqa: B010
     worker.LOOK_SECONDS = 0.2  # type: ignore[assignment]  # RQ waits for fractions too
     worker.LEASE_SECONDS = int(lease_seconds)
     worker.HEARTBEAT_SECONDS = 1
-    worker.serve(Address(url), device="cpu", name=name, data_dir=Path(), grace_seconds=float(grace_seconds))
+    serving.serve(Address(url), device="cpu", name=name, data_dir=Path(), grace_seconds=float(grace_seconds))

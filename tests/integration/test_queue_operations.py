@@ -13,7 +13,8 @@ from actsearch_workers.attempts import MAX_DEATHS
 from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import Notice, attempts_key, deaths_key, inbox_key, job_id, publish, results_key
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY, Wanted, bound_environment
-from actsearch_workers.queue import QueuedRun, RqEvaluator
+from actsearch_workers.queue import RqEvaluator
+from actsearch_workers.run_queue import QueuedRun
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
 from tests.integration.test_queue_contract import collect_all

@@ -33,7 +33,8 @@ from actsearch_workers.look import queue_status
 from actsearch_workers.matching import Matcher
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from actsearch_workers.worker import SearchWorker, serve
+from actsearch_workers.serving import serve
+from actsearch_workers.worker import SearchWorker
 from tests.integration import fake_training
 from tests.integration.fake_training import DIGEST, ENVIRONMENT, QUEUED, RUN, expected, job
 
@@ -97,13 +98,13 @@ def test_a_name_that_cannot_be_is_refused_before_anything_else(name: str) -> Non
 
 
 def test_a_server_that_is_not_there_is_told_before_torch_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actsearch_workers.worker._import_for_jobs", lambda: pytest.fail("imported"))
+    monkeypatch.setattr("actsearch_workers.serving._import_for_jobs", lambda: pytest.fail("imported"))
     with pytest.raises(ServerUnreachableError, match="unix:///nowhere"):
         serve(Address("unix:///nowhere"), data_dir=Path(), wait_seconds=0.1)
 
 
 def test_a_name_in_use_is_refused(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actsearch_workers.worker._import_for_jobs", lambda: None)
+    monkeypatch.setattr("actsearch_workers.serving._import_for_jobs", lambda: None)
     worker_of(connection).register_birth()  # type: ignore[no-untyped-call]
     address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
     with pytest.raises(ConfigError, match="'one': a worker of that name is at work"):

@@ -9,31 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
 
 import redis
-import rq
-from rq.exceptions import DuplicateJobError
 
 from actsearch.errors import ConfigError, RunPausedError
 from actsearch.evaluation import Evaluation, Job, Outcome
 from actsearch_workers.attempts import MAX_DEATHS, MAX_RETRIES, Attempts
 from actsearch_workers.environment import Environment
-from actsearch_workers.jobs import (
-    FINISHED_JOB_SECONDS,
-    FUNCTION,
-    MAX_ERROR,
-    SERIALIZER,
-    AllowedJob,
-    Notice,
-    inbox_key,
-    lease_key,
-    publish,
-    results_key,
-)
-from actsearch_workers.look import queue_status
-from actsearch_workers.matching import Wanted, announce, bound_environment, queue_name, withdraw
+from actsearch_workers.jobs import MAX_ERROR, Notice
+from actsearch_workers.run_queue import QueuedRun, RunQueue
 from actsearch_workers.sight import QueueStatus, standstill, why_none_fits
 
 SWEEP_SECONDS = 2.0
@@ -49,21 +33,6 @@ SILENT_MILLISECONDS = 4000
 log = logging.getLogger("actsearch.queue")
 log.addHandler(logging.NullHandler())  # nothing goes to stderr, where a view may be, unless logs are set up
 _UNREACHABLE = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueuedRun:
-    """A run as its queue knows it.
-
-    Attributes:
-        id: what its keys and jobs carry: no other run has it, though another folder may have one of the same name.
-        name: the run's name in the store.
-        wanted: what it needs of its workers.
-    """
-
-    id: str
-    name: str
-    wanted: Wanted
 
 
 class RqEvaluator:
@@ -90,15 +59,13 @@ class RqEvaluator:
         workers_may_come: bool = True,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._connection = connection
         self.run = run
+        self._server = RunQueue(connection, run)
         self._max_retries = max_retries
         self._watch = watch
         self._on_environment = on_environment
         self._workers_may_come = workers_may_come
         self._patience_seconds = patience_seconds
-        self._environment: Environment | None = None
-        self._queue: rq.Queue | None = None
         self._jobs: dict[str, Job] = {}
         self._attempts = Attempts(connection, run.id)
         self._delivered: set[str] = set()
@@ -124,10 +91,10 @@ class RqEvaluator:
         with _server_needed():
             self._attempts.load([job.evaluation for job in jobs])
             self._jobs |= {job.evaluation: job.model_copy(update={"run": self.run.id}) for job in jobs}
-            if self._queue is None:
-                self._find_queue()
+            if self._server.is_bound:
+                self._put_new([job.evaluation for job in jobs])
             else:
-                self._enqueue_new([job.evaluation for job in jobs])
+                self._bind()
         self._next_sweep = 0.0
 
     def collect(self, timeout_seconds: float) -> list[Evaluation]:
@@ -163,13 +130,8 @@ class RqEvaluator:
             return
         tried_again = [key for key in keys if key in self._jobs and self._attempts.number(key)]
         with _server_needed():
-            with self._connection.pipeline(transaction=True) as pipe:
-                pipe.hdel(results_key(self.run.id), *keys)
-                for key in tried_again:
-                    if self._queue is not None:
-                        # An earlier attempt, given up as lost, came in after all: take back the one that still waits.
-                        pipe.lrem(self._queue.key, 1, self._attempts.job_id(key))
-                pipe.execute()
+            # Where an earlier attempt, given up as lost, came in after all, the one that still waits is taken back.
+            self._server.clear(keys, [self._attempts.job_id(key) for key in tried_again])
             self._attempts.forget(keys)
         self._tried_again.update(tried_again)
         for key in keys:
@@ -180,70 +142,40 @@ class RqEvaluator:
     def close(self) -> None:
         """The run asks for nothing more: its workers may forget it. Results that wait for it stay."""
         with suppress(redis.exceptions.RedisError):
-            withdraw(self._connection, self.run.id)
+            self._server.withdraw()
 
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
         with suppress(redis.exceptions.RedisError):
-            seen = queue_status(self._connection, self.run.id, self._environment)
-            self._status = seen.model_copy(update={"silent": self._silent, "missing": len(self._missed_since)})
+            self._status = self._server.status().model_copy(
+                update={"silent": self._silent, "missing": len(self._missed_since)}
+            )
         return self._status
 
     def why_nothing_moves(self, in_flight: int) -> list[str]:
         """Reasons, as far as the last `status` shows them; none where something moves."""
         return standstill(self._status, in_flight)
 
-    def _find_queue(self) -> None:
-        """Ask the workers for one that binds the run; the queue of its environment once that has happened."""
-        announce(self._connection, self.run.id, self.run.wanted, self._environment)
-        if self._queue is not None:
-            return
-        self._environment = bound_environment(self._connection, self.run.id, self.run.wanted)
-        if self._environment is None:
-            return
-        self._queue = rq.Queue(
-            queue_name(self._environment), connection=self._connection, serializer=SERIALIZER, job_class=AllowedJob
-        )
-        self._on_environment(self._environment)
-        self._enqueue_new(list(self._jobs))
+    def _bind(self) -> None:
+        """Once a worker has bound the run, say so, and let the jobs that have waited for it go out."""
+        if self._server.bind():
+            assert self._server.environment is not None
+            self._on_environment(self._server.environment)
+            self._put_new(list(self._jobs))
 
-    def _enqueue_new(self, keys: Sequence[str]) -> None:
+    def _put_new(self, keys: Sequence[str]) -> None:
         """Queue those that have no result yet."""
         if not keys:
             return
-        done = self._connection.hmget(results_key(self.run.id), keys)
-        for key, result in zip(keys, done, strict=True):
+        for key, result in zip(keys, self._server.results(keys), strict=True):
             if result is None:
-                self._enqueue(self._jobs[key])
-
-    def _enqueue(self, job: Job, *, at_front: bool = False) -> None:
-        assert self._queue is not None, "jobs go out when the run is bound"
-        # A duplicate is queued, running or just finished; if it has been lost, a sweep finds out.
-        with suppress(DuplicateJobError):
-            self._queue.enqueue_call(
-                FUNCTION,
-                args=(job.model_dump(mode="json"),),
-                timeout=job.timeout_seconds,
-                result_ttl=FINISHED_JOB_SECONDS,
-                failure_ttl=FINISHED_JOB_SECONDS,
-                description=f"{job.evaluation} {job.run}",
-                job_id=self._attempts.job_id(job.evaluation),
-                at_front=at_front,
-                unique=True,
-            )
+                self._server.put(self._jobs[key], self._attempts.job_id(key))
 
     def _read_inbox(self, deadline: float) -> set[str]:
         """Wait for a notice, at most until the deadline or the next sweep; the evaluations that have results."""
         seconds = max(0.01, min(deadline, self._next_sweep) - time.monotonic())
-        first = self._connection.blpop([inbox_key(self.run.id)], seconds)
-        more = self._connection.lpop(inbox_key(self.run.id), 1000) or []
-        raw = [*([first[1]] if first else []), *more]
         done = set()
-        for line in raw:
-            try:
-                notice = Notice.model_validate_json(line)
-            except ValueError:
-                continue  # not from one of our workers
+        for notice in self._server.notices(seconds):
             if not notice.evaluation:
                 self._next_sweep = 0.0
             elif not notice.error:
@@ -254,33 +186,26 @@ class RqEvaluator:
 
     def _sweep(self) -> set[str]:
         """Find what no notice told: results from before this process, and jobs that nobody holds."""
-        self._find_queue()
-        if self._queue is None:
-            return _texts(self._connection.hkeys(results_key(self.run.id)))
-        waiting = [key for key in self._jobs if key not in self._delivered]
-        ids = {key: self._attempts.job_id(key) for key in waiting}
-        with self._connection.pipeline(transaction=True) as pipe:  # one moment's picture
-            pipe.hkeys(results_key(self.run.id))
-            pipe.lrange(self._queue.key, 0, -1)
-            for key in waiting:
-                pipe.pttl(lease_key(ids[key]))
-            results, in_queue, *leases = pipe.execute()
-        done, queued = _texts(results), _texts(in_queue)
-        if late := done & self._tried_again - self._jobs.keys():
+        self._bind()
+        ids = {key: self._attempts.job_id(key) for key in self._jobs if key not in self._delivered}
+        picture = self._server.picture(list(ids.values()))
+        if late := picture.done & self._tried_again - self._jobs.keys():
             # A second attempt's, or that of a worker which had been cut off: the store has the first.
-            self._connection.hdel(results_key(self.run.id), *late)
-        self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in leases)
+            self._server.clear(list(late))
+        self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in picture.leases.values())
+        if self._server.is_bound:
+            held = {job_id for job_id, left in picture.leases.items() if left >= 0}
+            self._miss([key for key in ids if key not in picture.done and ids[key] not in picture.queued | held])
+        return picture.done
+
+    def _miss(self, keys: Sequence[str]) -> None:
+        """These jobs were found nowhere just now; those that have been for long enough are lost."""
         now = time.monotonic()
-        self._missed_since = {
-            key: self._missed_since.get(key, now)
-            for key, left in zip(waiting, leases, strict=True)
-            if left < 0 and key not in done and ids[key] not in queued
-        }
+        self._missed_since = {key: self._missed_since.get(key, now) for key in keys}
         for key in [key for key, since in self._missed_since.items() if now - since >= LOST_SECONDS]:
             del self._missed_since[key]
             number = self._attempts.number(key)
             self._failed(Notice(evaluation=key, attempt=number, error="the worker that had it is gone"))
-        return done
 
     def _check_workers(self) -> None:
         """Where no other workers can come, a run that none fits would wait for ever."""
@@ -300,7 +225,7 @@ class RqEvaluator:
         if not wanted:
             return []
         evaluations = []
-        for key, text in zip(wanted, self._connection.hmget(results_key(self.run.id), wanted), strict=True):
+        for key, text in zip(wanted, self._server.results(wanted), strict=True):
             if text is None:
                 continue
             try:
@@ -308,7 +233,7 @@ class RqEvaluator:
                 if (evaluation.run, evaluation.evaluation) != (self.run.id, key):
                     raise ConfigError(f"not the evaluation asked for, but {evaluation.evaluation[:20]!r}")
             except ConfigError as err:
-                self._connection.hdel(results_key(self.run.id), key)
+                self._server.clear([key])
                 self._failed(Notice(evaluation=key, attempt=self._attempts.number(key), error=str(err)[:MAX_ERROR]))
                 continue
             evaluations.append(evaluation.model_copy(update={"run": self.run.name}))
@@ -321,7 +246,7 @@ class RqEvaluator:
         job = self._jobs.get(key)
         if job is None or key in self._delivered or notice.attempt != self._attempts.number(key):
             return
-        if self._connection.hexists(results_key(self.run.id), key):
+        if self._server.results([key]) != [None]:
             return  # it was killed after it had written its result
         deaths = self._attempts.deaths(notice)
         self._attempts.over(notice)  # where the run pauses too: a resumed one goes straight on with the next
@@ -329,13 +254,13 @@ class RqEvaluator:
         failures = self._attempts.failures(key)
         log.warning("%s: %s", described, notice.error, extra={"run": self.run.id, "evaluation": key})
         if deaths >= MAX_DEATHS:
-            publish(self._connection, _quarantined(job, notice, deaths))
+            self._server.publish(_quarantined(job, notice, deaths))
         elif notice.hopeless:
             raise RunPausedError(f"{described} cannot be run by its worker: {notice.error}")
         elif failures > self._max_retries:
             raise RunPausedError(f"{described} failed {failures} times, last: {notice.error}")
         else:
-            self._enqueue(job, at_front=True)  # the batch waits for it already
+            self._server.put(job, self._attempts.job_id(key), at_front=True)  # the batch waits for it already
 
     def _wait_for_server(self, err: Exception) -> None:
         now = time.monotonic()
@@ -346,10 +271,6 @@ class RqEvaluator:
             ) from err
         self._watch()
         time.sleep(0.5)
-
-
-def _texts(values: Any) -> set[str]:
-    return {value.decode(errors="replace") for value in values}
 
 
 @contextmanager
