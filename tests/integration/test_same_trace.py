@@ -178,8 +178,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Course:
     new_run(folder)
     config = RunConfig.parse(read_toml(folder / "config.toml"))
     with create_run(folder / "runs", RUN, config).open() as (store, name):
-        record = resume(store, name, InProcessEvaluator(folder))
-    run = course(folder, {"state": record.state, "trace": record.trace})
+        resume(store, name, InProcessEvaluator(folder))
+    run = course(folder / "runs")
     assert run.arrivals == list(range(1, 13))
     return run
 
@@ -196,6 +196,7 @@ def test_rewards_decide_what_is_proposed(undisturbed: Course, tmp_path: Path) ->
     assert len({proposal.reward for proposal in undisturbed.proposals[:IN_FLIGHT]}) > IN_FLIGHT / 2
 
 
+@pytest.mark.slow
 def test_results_in_another_order(undisturbed: Course, environment: Mapping[str, str], tmp_path: Path) -> None:
     """One of two workers stands still over its first child until the other has done all else there is to do."""
     with SearchProcess(tmp_path, environment, *new_run(tmp_path, "--workers", "2")) as process:

@@ -31,6 +31,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "images"), [(1200, 912), (390, 375)], ids=["desk", "phone"])
 def test_the_page_in_a_browser(browser: Browser, width: int, images: int, report: Report) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
