@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 
-def load(run: str | Path, runs_dir: str | Path = "runs") -> "Run":
-    """The results of a run, given its folder or its name under `runs_dir` (actsearch.results)."""
+def load(run: str | Path, runs_dir: str | Path = "runs", *, store: str | None = None) -> "Run":
+    """The results of a run: its folder, its name under `runs_dir` or in the database `store` (actsearch.results)."""
     from actsearch import results  # here, so that a command line answers before sympy is imported
 
-    return results.load(run, runs_dir)
+    return results.load(run, runs_dir, store=store)

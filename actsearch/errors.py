@@ -8,7 +8,9 @@ ActsearchError
 │   ├── ExpressionError           a text that the expression reader refuses
 │   ├── SwapError                 a network whose activations cannot be swapped as asked
 │   ├── DataMissingError          a data set that is not on this machine
-│   ├── RunError                  a run that is not there, is taken, or cannot do what was asked
+│   ├── RunError                  a run that is not there, or cannot do what was asked
+│   │   ├── RunExistsError        a name that is taken
+│   │   └── StoreMissingError     a place that holds no runs yet
 │   ├── LandscapeError            a landscape whose files are damaged or mix protocols
 │   └── ServerUnreachableError    no Redis-compatible server answers
 ├── NumericError (ArithmeticError) a value that exact arithmetic cannot give
@@ -60,6 +62,14 @@ class DataMissingError(CallerError):
 
 class RunError(CallerError):
     """A run that does not exist, whose name is taken, or that cannot do what was asked."""
+
+
+class RunExistsError(RunError):
+    """A run of that name exists already."""
+
+
+class StoreMissingError(RunError):
+    """No run store is there: no file, or a database without tables."""
 
 
 class LandscapeError(CallerError):

@@ -12,6 +12,7 @@ from actsearch.identity import canonical
 from actsearch.leaderboard import leaderboard
 from actsearch.runs import find_run
 from actsearch.store import EvaluationRecord
+from actsearch.store.address import parse_store
 
 if TYPE_CHECKING:
     from actsearch.activation import Activation
@@ -64,17 +65,19 @@ class Run:
         return self.found[0]
 
 
-def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+def load(run: str | Path, runs_dir: str | Path = "runs", *, store: str | None = None) -> Run:
     """The results of a run.
 
     Args:
-        run: its folder, or its name under `runs_dir`.
+        run: its folder, or its name under `runs_dir` or in `store`.
         runs_dir: the folder of all runs.
+        store: a shared database, `postgresql://USER@HOST/DATABASE`.
 
     Raises:
         RunError: there is no such run.
     """
-    folder = find_run(Path(runs_dir), str(run))
-    with folder.open() as (store, name):
-        records = store.evaluations(name, layers=False)
+    database = None if store is None else parse_store(store, "store")
+    folder = find_run(Path(runs_dir), str(run), database=database)
+    with folder.open() as (opened, name):
+        records = opened.evaluations(name, layers=False)
     return Run(name, [Found(e.record, e.reward, e.trainings, e.evaluation.gain) for e in leaderboard(records)])

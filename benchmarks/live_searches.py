@@ -76,7 +76,7 @@ def main() -> None:
 
 def read(folder: Path, minutes: float) -> Search:
     """The run in a folder."""
-    with RunFolder(folder).open() as (store, name):
+    with RunFolder.at(folder).open() as (store, name):
         run = store.run(name)
         last = run.created_at + timedelta(minutes=minutes)
         records = [r for r in store.evaluations(name, layers=False) if r.finished_at and r.finished_at <= last]

@@ -4,8 +4,15 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.engine import URL
+
+from actsearch.store import Store
+
+if TYPE_CHECKING:
+    from tests.postgres import Server
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the test processes fill the cores, and their children inherit it
 
@@ -41,3 +48,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the files under tests/golden; the commit that does it says why",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[Server]":
+    """A PostgreSQL server for the whole session, with a database `migrated` to copy from."""
+    from tests import postgres
+
+    initdb, program = postgres.program("initdb"), postgres.program("postgres")
+    if initdb is None or program is None:
+        pytest.skip("PostgreSQL's server programs are missing: apt-get install postgresql")
+    with postgres.running(initdb, program) as server:
+        server.execute("CREATE DATABASE migrated")
+        Store.open(server.url("migrated")).close()
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: "Server") -> URL:
+    """A database with tables and no runs."""
+    return postgres_server.new_database("migrated")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | URL:
+    """Where a new store is: what holds of one database holds of the other."""
+    if request.param == "sqlite":
+        return tmp_path / "store.sqlite"
+    url: URL = request.getfixturevalue("postgres_url")
+    return url

@@ -5,6 +5,8 @@ URL. A new database gets its tables from the mappings; an older one is migrated 
 package, which need no alembic.ini.
 """
 
+import os
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,13 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
 )
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
-from actsearch.errors import RunError
+from actsearch.errors import RunError, RunPausedError, StoreMissingError
+from actsearch.store.address import shown
 from actsearch.store.schema import Base
 
 HEAD = "0004"
@@ -43,34 +47,60 @@ _VERSION = Table(
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a connection waits for another one's SQLite transaction."""
 
+CONNECT_SECONDS = 10
+"""How long a PostgreSQL server may take to answer."""
 
-def connect(where: str | Path, *, create: bool) -> Engine:
-    """An engine on a migrated database.
+SILENCE_SECONDS = 60
+"""After so long without an answer the other end of a PostgreSQL connection counts as gone, and so do its locks."""
+
+_MIGRATION_LOCK = 0x6163747365617263
+"""PostgreSQL's advisory lock of whoever brings a schema up to date."""
+
+
+def connect(where: str | Path | URL, *, create: bool) -> Engine:
+    """An engine on a migrated database; once it is open, a database that fails raises RunPausedError.
 
     Args:
         where: a path of an SQLite file, or an SQLAlchemy URL.
-        create: whether a missing SQLite file is made; otherwise it is an error.
+        create: whether a missing SQLite file, or the tables of an empty database, are made; otherwise an error.
 
     Raises:
-        RunError: no such file, no such database, a URL that is none, or a database of a newer actsearch.
+        StoreMissingError: no such file, or an empty database.
+        RunError: no such database, a URL that is none, or a database of a newer actsearch.
     """
     url = _url(where)
-    shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and url.database and not create and not Path(url.database).is_file():
-        raise RunError(f"no run store at {url.database}; a search makes one")
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database and not create and not Path(url.database).is_file():
+        raise StoreMissingError(f"no run store at {url.database}; a search makes one")
     try:
-        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else create_engine(url)
+        engine = _sqlite(url) if is_sqlite else _postgresql(url)
     except (ImportError, ArgumentError) as err:
-        raise RunError(f"cannot use {shown} as a run store: {err}") from err
+        hint = "; pip install 'actsearch[postgres]'" if isinstance(err, ImportError) else ""
+        raise RunError(f"cannot use {shown(url)} as a run store: {err}{hint}") from err
     try:
-        _bring_up_to_date(engine)
+        _bring_up_to_date(engine, create=create)
     except DBAPIError as err:
         engine.dispose()
-        raise RunError(f"cannot open the run store {shown}: {' '.join(str(err.orig).split())}") from err
+        raise RunError(f"cannot open the run store {shown(url)}: {_line(err.orig)}") from err
     except RunError:
         engine.dispose()
         raise
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: ExceptionContext) -> None:
+        # A pool's ping finds lost connections and makes new ones by itself.
+        is_infrastructure = isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
+        if is_infrastructure and not context.is_pre_ping:
+            raise RunPausedError(f"the run store {shown(url)} fails: {_line(context.original_exception)}")
+
     return engine
+
+
+def reader(engine: Engine) -> Engine:
+    """The same engine for transactions that read: each sees one moment of the database, whatever others write."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def writer(engine: Engine) -> Engine:
@@ -81,7 +111,13 @@ def writer(engine: Engine) -> Engine:
     return engine.execution_options(actsearch_writes=True)
 
 
-def _url(where: str | Path) -> URL:
+def _line(err: object) -> str:
+    return " ".join(str(err).split())
+
+
+def _url(where: str | Path | URL) -> URL:
+    if isinstance(where, URL):
+        return where
     if isinstance(where, Path) or "://" not in where:
         return URL.create("sqlite", database=str(where))
     try:
@@ -111,12 +147,32 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _bring_up_to_date(engine: Engine) -> None:
+def _postgresql(url: URL) -> Engine:
+    if url.get_backend_name() != "postgresql":
+        raise ArgumentError("it is SQLite or PostgreSQL")
+    silence = {"keepalives_idle": SILENCE_SECONDS // 2, "keepalives_interval": 10, "keepalives_count": 3}
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": f"actsearch {socket.gethostname()[:40]} {os.getpid()}",
+        "tcp_user_timeout": 1000 * SILENCE_SECONDS,
+        **silence,
+        # The server's side too: the lock of a machine that lost its power must not be held for hours.
+        "options": " ".join(f"-c tcp_{name}={value}" for name, value in silence.items()),
+    }
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True)
+
+
+def _bring_up_to_date(engine: Engine, *, create: bool) -> None:
     with engine.connect() as connection:
-        if _revision(connection) == HEAD:
+        found = _revision(connection)
+        if found == HEAD:
             return
-    # The write lock is held from the check to the end: of two processes that open a new store one waits.
+        if found is None and not create:
+            raise StoreMissingError(f"no run store at {shown(engine.url)}; a search makes one")
+    # The lock is held from the check to the end: of two processes that open a new store one waits.
     with writer(engine).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if inspect(connection).has_table(_VERSION.name):
             _migrate(connection)
         else:

@@ -76,11 +76,8 @@ class FinalsStore:
     def test_accuracies(self, run: str) -> list[FinalTestRecord]:
         """Everything measured on test images, by function, child and seed."""
         with Session(self._engine) as session:
-            rows = session.scalars(
-                select(FinalTestRow)
-                .where(FinalTestRow.run_id == self._run_id(session, run))
-                .order_by(FinalTestRow.fingerprint, FinalTestRow.child, FinalTestRow.seed)
-            )
+            rows = session.scalars(select(FinalTestRow).where(FinalTestRow.run_id == self._run_id(session, run)))
+            # Sorted here: databases order letters by their locale.
             return [
                 FinalTestRecord(
                     fingerprint=row.fingerprint,
@@ -89,7 +86,7 @@ class FinalsStore:
                     accuracy=row.accuracy,
                     measured_at=row.measured_at,
                 )
-                for row in rows
+                for row in sorted(rows, key=lambda row: (row.fingerprint, row.child, row.seed))
             ]
 
     def begin(self, run: str, plan: FinalsPlan) -> FinalsRecord:

@@ -39,6 +39,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Reason(TypeDecorator[str]):
+    """A line for people. A worker's own words may be in it, and PostgreSQL's texts hold no zero bytes: they go."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "")
+
+
 class Base(DeclarativeBase):
     """All tables."""
 
@@ -60,7 +70,7 @@ class RunRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     state: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Reason)
     config: Mapped[dict[str, Any]]
     command: Mapped[str] = mapped_column(Text)
     versions: Mapped[dict[str, Any]]
@@ -142,7 +152,7 @@ class FinalsRow(Base):
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     state: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Reason)
     plan: Mapped[str] = mapped_column(Text)
     result: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime]
@@ -187,7 +197,7 @@ class VerificationRow(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("finals.run_id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     state: Mapped[str] = mapped_column(String(20))
-    reason: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Reason)
     plan: Mapped[str] = mapped_column(Text)
     result: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime]

@@ -4,21 +4,24 @@ Queues forget, this does not. Only the controller's process writes; anyone may r
 transaction, so that a process killed anywhere leaves the state before it or after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Engine, delete, func, insert, select, update
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, load_only
 
 from actsearch.config import RunConfig
-from actsearch.errors import RunError
+from actsearch.errors import RunError, RunExistsError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome, Rung
 from actsearch.standings import Standings
-from actsearch.store.database import connect, writer
+from actsearch.store.database import connect, reader, writer
+from actsearch.store.driving import driver, sole_driver
 from actsearch.store.finals import FinalsStore
 from actsearch.store.records import (
     Advance,
@@ -45,24 +48,24 @@ class Store:
     """A database of runs. Use `Store.open`, and `close` it or use it in a `with`."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine = reader(engine)
         self._writer = writer(engine)
         self._run_ids: dict[str, int] = {}
-        self.finals = FinalsStore(engine, self._writer, self._run_id)
+        self.finals = FinalsStore(self._engine, self._writer, self._run_id)
         """The finals of its runs."""
-        self.verifications = VerificationStore(engine, self._writer, self._run_id)
+        self.verifications = VerificationStore(self._engine, self._writer, self._run_id)
         """The verifications of its runs."""
 
     @classmethod
-    def open(cls, where: str | Path, *, create: bool = True) -> Self:
+    def open(cls, where: str | Path | URL, *, create: bool = True) -> Self:
         """The store at a path (SQLite) or URL (`postgresql+psycopg://…`), its schema brought up to date.
 
         Args:
             where: path of the SQLite file, or a database URL.
-            create: whether a missing SQLite file is made. Whoever only reads says False.
+            create: whether a missing file, or the tables of an empty database, are made. Who only reads says False.
 
         Raises:
-            RunError: a missing file with `create=False`, an unreachable database, or one of a newer actsearch.
+            RunError: no file or tables with `create=False`, an unreachable database, or one of a newer actsearch.
         """
         return cls(connect(where, create=create))
 
@@ -81,6 +84,23 @@ class Store:
             self._run_ids[name] = _run_row(session, name).id
         return self._run_ids[name]
 
+    @contextmanager
+    def sole_driver(self, name: str) -> Iterator[None]:
+        """Held by the one process that drives a run; on PostgreSQL, among all machines that use the database.
+
+        A file of SQLite is of one machine, and the lock beside it is enough (actsearch.runs.RunFolder.lock).
+
+        Raises:
+            RunError: another process holds it.
+        """
+        if self._engine.dialect.name != "postgresql":
+            yield
+            return
+        with Session(self._engine) as session:
+            run_id = self._run_id(session, name)
+        with sole_driver(self._writer, name, run_id):
+            yield
+
     # --- readers ---------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[RunRecord]:
@@ -92,6 +112,12 @@ class Store:
         """The run of that name; `RunError` with the names that exist where there is none."""
         with Session(self._engine) as session:
             return _run_record(_run_row(session, name))
+
+    def driver(self, name: str) -> str | None:
+        """Who drives a run of a PostgreSQL database, as `actsearch HOST PID`; None where nobody does, and on SQLite."""
+        with Session(self._engine) as session:
+            run_id = self._run_id(session, name)
+        return driver(self._engine, run_id) if self._engine.dialect.name == "postgresql" else None
 
     def batches(self, name: str) -> list[BatchRecord]:
         """The batches told, in order."""
@@ -198,7 +224,7 @@ class Store:
     # --- writers ---------------------------------------------------------------------------------------------------
 
     def create_run(self, name: str, config: RunConfig, *, command: str, versions: Mapping[str, str]) -> RunRecord:
-        """A new run, in state `running`, that has asked for nothing yet; `RunError` where the name is taken."""
+        """A new run, in state `running`, that has asked for nothing yet; `RunExistsError` where the name is taken."""
         row = RunRow(
             name=name,
             state=RunState.RUNNING.value,
@@ -216,7 +242,7 @@ class Store:
                 session.flush()
                 return _run_record(row)
         except IntegrityError as err:
-            raise RunError(f"there is a run named {name!r} already; choose another name or resume it") from err
+            raise RunExistsError(f"there is a run named {name!r} already; choose another name or resume it") from err
 
     def record(self, evaluation: Evaluation) -> bool:
         """Stores a result; the first one of an evaluation stays for good.

@@ -1,6 +1,7 @@
 """`actsearch controller`: the search loop by itself, for workers on other machines."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def command(
         bool, typer.Option("--or-resume", help="Go on with --run NAME if it exists: for supervisors that restart.")
     ] = False,
     runs_dir: opt.RunsDir = opt.RUNS_DIR,
+    store: opt.Store = None,
     evaluations: opt.Evaluations = None,
     minutes: opt.Minutes = None,
     seed: opt.Seed = None,
@@ -72,9 +74,10 @@ def command(
         metrics=serve_metrics(metrics),
     )
     parameters = context.params
-    if or_resume and run is not None and (runs_dir / run / "store.sqlite").is_file():
+    if or_resume and run is not None and _is_there(runs_dir, run, store):
         parameters = dict.fromkeys(parameters) | {
             "runs_dir": runs_dir,
+            "store": store,
             "resume": run,
             "evaluations": evaluations,
             "minutes": minutes,
@@ -87,3 +90,14 @@ def command(
         change_settings(folder, parameters)
         code = drive(folder, link, as_json=as_json)
     raise typer.Exit(code)
+
+
+def _is_there(runs_dir: Path, run: str, store: str | None) -> bool:
+    """Whether the run exists, with what was stored of it."""
+    from actsearch.errors import RunError
+
+    try:
+        folder = opt.existing_run(runs_dir, run, store)
+    except RunError:
+        return False
+    return folder.database is not None or folder.store.is_file()

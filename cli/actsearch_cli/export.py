@@ -12,7 +12,7 @@ import typer
 
 from actsearch.errors import ConfigError, ExpressionError, RunError
 from actsearch_cli.counting import counted
-from actsearch_cli.options import RUNS_DIR, RunsDir
+from actsearch_cli.options import RUNS_DIR, RunsDir, Store, existing_run, existing_runs
 
 if TYPE_CHECKING:
     from actsearch.export import ExportedFunction
@@ -71,6 +71,7 @@ def command(
         ),
     ] = None,
     runs_dir: RunsDir = RUNS_DIR,
+    store: Store = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", help="File to write to; landscape: folder.", show_default="standard output"),
@@ -85,14 +86,14 @@ def command(
     """
     _check_options(format, rank, beta, shape, output)
     data: str | bytes
-    folder = _run_folder(runs_dir, target)
+    folder = _run_folder(runs_dir, target, store)
     if format is Format.LANDSCAPE and output is not None:
-        _write_landscape(_existing(folder, runs_dir, target, format), output)
+        _write_landscape(_existing(folder, runs_dir, target, store, format), output)
         return
     if format in _RUN:
-        data = _evaluations(_existing(folder, runs_dir, target, format), format)
+        data = _evaluations(_existing(folder, runs_dir, target, store, format), format)
     else:
-        data = _function_file(_function(folder, runs_dir, target, rank, beta), format, shape)
+        data = _function_file(_function(folder, runs_dir, target, store, rank, beta), format, shape)
     _write(data, output)
 
 
@@ -113,44 +114,45 @@ def _check_options(
         raise ConfigError(f"--shape goes with --format onnx, not {format}")
 
 
-def _run_folder(runs_dir: Path, target: str) -> "RunFolder | None":
+def _run_folder(runs_dir: Path, target: str, store: str | None) -> "RunFolder | None":
     """The run that the target names, or None."""
-    from actsearch.runs import find_run
-
     try:
-        return find_run(runs_dir, target)
+        return existing_run(runs_dir, target, store)
     except (RunError, OSError):  # a long expression is no possible file name
         return None
 
 
-def _existing(folder: "RunFolder | None", runs_dir: Path, target: str, format: Format) -> "RunFolder":  # noqa: A002
+def _existing(
+    folder: "RunFolder | None",
+    runs_dir: Path,
+    target: str,
+    store: str | None,
+    format: Format,  # noqa: A002
+) -> "RunFolder":
     from actsearch.reader import read
-    from actsearch.runs import find_run
 
     if folder is not None:
         return folder
     try:
         read(target)
     except ExpressionError:
-        return find_run(runs_dir, target[:100])  # names the runs that exist
+        return existing_run(runs_dir, target[:100], store)  # names the runs that exist
     raise ConfigError(f"--format {format} writes a run's evaluations; one function goes with {_ONE_FUNCTION}")
 
 
 def _function(
-    folder: "RunFolder | None", runs_dir: Path, target: str, rank: int | None, beta: Beta | None
+    folder: "RunFolder | None", runs_dir: Path, target: str, store: str | None, rank: int | None, beta: Beta | None
 ) -> "ExportedFunction":
     """The run's function, or the expression's."""
     from actsearch.export import ExportedFunction, winner
 
     if folder is not None:
-        with folder.open() as (store, name):
-            return winner(store, name, rank=rank or 1, beta="mean" if beta is Beta.MEAN else "init")
+        with folder.open() as (opened, name):
+            return winner(opened, name, rank=rank or 1, beta="mean" if beta is Beta.MEAN else "init")
     try:
         function = ExportedFunction.of_text(target)
     except ExpressionError as err:
-        from actsearch.runs import run_folders
-
-        known = ", ".join(f.name for f in run_folders(runs_dir)) or "none yet"
+        known = ", ".join(folder.name for folder in existing_runs(runs_dir, store)) or "none yet"
         raise ConfigError(
             f"{target[:60]!r} is neither a run in {runs_dir} (known: {known}) nor an expression: {err}"
         ) from err

@@ -12,6 +12,7 @@ NAME = "finals"
 def command(
     run: opt.Run,
     runs_dir: opt.RunsDir = opt.RUNS_DIR,
+    store: opt.Store = None,
     workers: opt.Workers = None,
     classes: Annotated[
         int | None,
@@ -67,13 +68,12 @@ def command(
     """
     from rich.console import Console
 
-    from actsearch.runs import find_run
     from actsearch_cli import finals_session, session
     from actsearch_cli.link import check_environment
     from actsearch_cli.machine import Machine
 
     check_environment(environment)
-    folder = find_run(runs_dir, run)
+    folder = opt.existing_run(runs_dir, run, store)
     console = Console(stderr=as_json, quiet=as_json)
     changes = {
         "classes": classes,

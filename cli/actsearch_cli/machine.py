@@ -87,7 +87,7 @@ class Machine:
             for data_root in filter(None, map(folder_of, datasets)):
                 worker += ["--data-root", str(data_root)]
             commands = [[*worker, "--device", chosen] for chosen in self.devices]
-            pool = stack.enter_context(LocalWorkers(commands, folder.logs, environment_of(address)))
+            pool = stack.enter_context(LocalWorkers(commands, folder.logs, {**environment_of(address), **_NO_STORE}))
             watched.append(pool.check)
 
             def watch() -> None:
@@ -101,6 +101,10 @@ class Machine:
                 watch=watch,
                 workers_may_come=self.address is not None,
             )
+
+
+_NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": ""}
+"""Workers are not told the store's password: only the controller writes to it."""
 
 
 def _devices(wanted: str, workers: int | None) -> list[str]:

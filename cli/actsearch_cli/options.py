@@ -1,13 +1,28 @@
 """Options that several commands share, each described once."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+    from actsearch.runs import RunFolder
+
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder that holds the runs.", envvar="ACTSEARCH_RUNS")]
 Run = Annotated[str, typer.Argument(help="A run's name under --runs-dir, or its folder.", show_default=False)]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="PostgreSQL database that holds the runs, postgresql://USER@HOST/DATABASE, without a password. Also "
+        "ACTSEARCH_STORE_URL.",
+        show_default="store.sqlite in the run's folder",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RedisUrl = Annotated[
     str | None,
@@ -69,6 +84,36 @@ def data_dir() -> Path:
 def listed(names: str | None) -> list[str] | None:
     """The names of an option that takes several, with commas between; None where it was not given."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def shared_store(store: str | None) -> "URL | None":
+    """The database that --store or ACTSEARCH_STORE_URL names; None: each run's own folder holds it."""
+    from actsearch.store.address import find_store
+
+    return find_store(store, os.environ)
+
+
+def existing_run(runs_dir: Path, run: str, store: str | None) -> "RunFolder":
+    """The folder of the run that a command line names; `RunError` where there is none."""
+    from actsearch.runs import find_run
+
+    return _with_password(find_run(runs_dir, run, database=shared_store(store)))
+
+
+def existing_runs(runs_dir: Path, store: str | None) -> "list[RunFolder]":
+    """Every run's folder, oldest first: under `runs_dir`, or of a shared database where one is named."""
+    from actsearch.runs import run_folders
+
+    return [_with_password(folder) for folder in run_folders(runs_dir, database=shared_store(store))]
+
+
+def _with_password(folder: "RunFolder") -> "RunFolder":
+    """The folder with the password of its database, which is not written there."""
+    from actsearch.store.address import holds_password, with_password
+
+    if folder.database is None or holds_password(folder.database):
+        return folder
+    return replace(folder, database=with_password(folder.database, os.environ))
 
 
 ConfigFile = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actsearch_cli.options import RUNS_DIR, Run, RunsDir
+from actsearch_cli.options import RUNS_DIR, Run, RunsDir, Store, existing_run
 
 NAME = "report"
 
@@ -13,6 +13,7 @@ NAME = "report"
 def command(
     run: Run,
     runs_dir: RunsDir = RUNS_DIR,
+    store: Store = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder to write to.", show_default="RUN/report")
     ] = None,
@@ -21,9 +22,8 @@ def command(
 
     Works while the run goes on and after it ended.
     """
-    from actsearch.runs import find_run
     from actsearch_reports.page import write_report
 
-    folder = find_run(runs_dir, run)
-    with folder.open() as (store, name):
-        print(write_report(store, name, output or folder.shown / "report"))
+    folder = existing_run(runs_dir, run, store)
+    with folder.open() as (opened, name):
+        print(write_report(opened, name, output or folder.shown / "report"))

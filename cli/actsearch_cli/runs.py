@@ -3,19 +3,18 @@
 import json
 import sys
 
-from actsearch_cli.options import RUNS_DIR, Json, RunsDir
+from actsearch_cli.options import RUNS_DIR, Json, RunsDir, Store, existing_runs, shared_store
 
 NAME = "runs"
 
 
-def command(runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
-    """List the runs under a folder."""
+def command(runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = False) -> None:
+    """List the runs under a folder, or those of a shared database."""
     from actsearch.errors import RunError
-    from actsearch.runs import run_folders
     from actsearch_cli.status import document
 
     documents = []
-    for folder in run_folders(runs_dir):
+    for folder in existing_runs(runs_dir, store):
         try:
             documents.append(document(folder))
         except RunError as err:  # one that is being made, or half copied: the others are still there to be seen
@@ -24,7 +23,8 @@ def command(runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
         print(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     if not documents:
-        print(f"no runs under {runs_dir} yet; start one with `actsearch search`")
+        where = f"under {runs_dir}" if shared_store(store) is None else "in the database"
+        print(f"no runs {where} yet; start one with `actsearch search`")
     for run in documents:
         best = run["best"]
         found = f"{best['reward']:.2%}  {best['formula']}" if best else "nothing trained yet"

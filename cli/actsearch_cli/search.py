@@ -13,6 +13,7 @@ def command(
     run: opt.NewRun = None,
     resume: opt.Resume = None,
     runs_dir: opt.RunsDir = opt.RUNS_DIR,
+    store: opt.Store = None,
     evaluations: opt.Evaluations = None,
     minutes: opt.Minutes = None,
     workers: opt.Workers = None,

@@ -6,8 +6,8 @@ from typing import Any
 
 from actsearch.config import RunConfig
 from actsearch.errors import ConfigError, RunError
-from actsearch.runs import RunFolder, change_budget, create_run, find_run
-from actsearch_cli.options import data_dir
+from actsearch.runs import RunFolder, change_budget, create_run
+from actsearch_cli.options import data_dir, existing_run, shared_store
 from actsearch_cli.settings import resolve
 
 SETTINGS = MappingProxyType({
@@ -55,11 +55,11 @@ def _new_run(parameters: Mapping[str, Any], *, dataset_here: bool) -> RunFolder:
     config = resolve(parameters["config"], parameters["preset"], flags)
     if dataset_here:
         check_dataset(config.dataset, data_dir=data_dir(), allow_user_code=config.allow_user_code)
-    return create_run(parameters["runs_dir"], parameters["run"], config)
+    return create_run(parameters["runs_dir"], parameters["run"], config, database=shared_store(parameters["store"]))
 
 
 def _existing_run(parameters: Mapping[str, Any]) -> RunFolder:
-    folder = find_run(parameters["runs_dir"], parameters["resume"])
+    folder = existing_run(parameters["runs_dir"], parameters["resume"], parameters["store"])
     fixed = [name for name in ("config", "run", "preset", "early_stopping", *SETTINGS) if name not in CHANGEABLE]
     given = next((name for name in fixed if parameters[name] not in (None, False)), None)
     if given is not None:

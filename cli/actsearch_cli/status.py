@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir
+from actsearch_cli.options import RUNS_DIR, Json, Run, RunsDir, Store, existing_run
 
 if TYPE_CHECKING:
     from actsearch.runs import RunFolder
@@ -13,14 +13,12 @@ if TYPE_CHECKING:
 NAME = "status"
 
 
-def command(run: Run, runs_dir: RunsDir = RUNS_DIR, as_json: Json = False) -> None:
+def command(run: Run, runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = False) -> None:
     """Show a run: state, counts by outcome, the best so far, its workers, why nothing moves, the controller's health.
 
     Reads the store, and what the run's controller last saw of its workers: no server is asked, and none is needed.
     """
-    from actsearch.runs import find_run
-
-    status = document(find_run(runs_dir, run))
+    status = document(existing_run(runs_dir, run, store))
     if as_json:
         print(json.dumps(status, indent=2, ensure_ascii=False))
         return
@@ -57,6 +55,8 @@ def _workers(status: dict[str, Any]) -> str:
     """How many there are and are busy, in one line."""
     workers = status["workers"]
     if workers is None:
+        if status["driven_elsewhere_by"] is not None:
+            return f"not seen from here: {status['driven_elsewhere_by']} drives the run"
         return "none seen yet" if status["is_driven"] else "none: nobody drives the run"
     retries = f", {workers['retries']} attempts failed and were tried again" if workers["retries"] else ""
     others = workers["all"] - workers["fit"]
@@ -133,8 +133,10 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         controller = health(record.config, store.batches(name), recent)
         finals = store.finals.get(name)
         trainings = 0 if finals is None else store.finals.told(name)
-    is_driven = folder.is_driven
-    sighting = Sighting.read(folder.queue) if is_driven else None
+        is_driven_here = folder.is_driven_here
+        elsewhere = None if is_driven_here else store.driver(name)
+    is_driven = is_driven_here or elsewhere is not None
+    sighting = Sighting.read(folder.queue) if is_driven_here else None
     state, reason = record.state.value, record.reason
     if record.state is RunState.RUNNING and not is_driven:
         state = "interrupted"
@@ -145,6 +147,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "is_driven": is_driven,
+        "driven_elsewhere_by": elsewhere,
         "evaluations": {
             "budget": record.config.evaluations,
             "asked": summary.asked,

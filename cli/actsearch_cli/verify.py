@@ -12,6 +12,7 @@ NAME = "verify"
 def command(
     run: opt.Run,
     runs_dir: opt.RunsDir = opt.RUNS_DIR,
+    store: opt.Store = None,
     workers: opt.Workers = None,
     data: Annotated[
         str | None,
@@ -52,13 +53,12 @@ def command(
     """
     from rich.console import Console
 
-    from actsearch.runs import find_run
     from actsearch_cli import session, verify_session
     from actsearch_cli.link import check_environment
     from actsearch_cli.machine import Machine
 
     check_environment(environment)
-    folder = find_run(runs_dir, run)
+    folder = opt.existing_run(runs_dir, run, store)
     console = Console(stderr=as_json, quiet=as_json)
     given = {"data": opt.listed(data), "children": opt.listed(children), "seeds": seeds, "steps": steps}
     settings = verify_session.settings_of(folder, given, allow_user_code=allow_user_code)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from actsearch_cli.options import RUNS_DIR, Run, RunsDir
+from actsearch_cli.options import RUNS_DIR, Run, RunsDir, Store, existing_run
 from actsearch_cli.status import document, lines
 
 NAME = "watch"
@@ -15,17 +15,16 @@ LINE_SECONDS = 15.0
 """Time between two lines where there is no terminal."""
 
 
-def command(run: Run, runs_dir: RunsDir = RUNS_DIR) -> None:
+def command(run: Run, runs_dir: RunsDir = RUNS_DIR, store: Store = None) -> None:
     """Show a run's status, live, until it ends; Ctrl-C stops the watching, not the run.
 
-    From any terminal of the machine that drives the run. Where the output is no terminal, a line every 15 seconds.
+    From any terminal of the machine that drives the run; of a run in a shared database from any machine, without its
+    workers. Where the output is no terminal, a line every 15 seconds.
     """
     from rich.live import Live
     from rich.text import Text
 
-    from actsearch.runs import find_run
-
-    folder = find_run(runs_dir, run)
+    folder = existing_run(runs_dir, run, store)
     if not sys.stdout.isatty():
         status = document(folder)
         _print_line(status)

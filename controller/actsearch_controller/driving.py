@@ -64,11 +64,12 @@ def drive(
             driven.tell(found)
             evaluator.release(found)
     except RunPausedError as err:
-        set_state(RunState.PAUSED, str(err))
+        with suppress(RunPausedError):  # it may be the store that gave out
+            set_state(RunState.PAUSED, str(err))
         raise
     except BaseException as err:
         # Not `running` any more, whatever it was; where the store itself has failed, its error is the one to see.
-        with suppress(SQLAlchemyError):
+        with suppress(SQLAlchemyError, RunPausedError):
             set_state(RunState.INTERRUPTED, f"{type(err).__name__}: {err}".splitlines()[0])
         raise
     return RunState.DONE

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sqlalchemy.engine import URL
+
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, LayerRecord, Outcome
 from actsearch.expression import expression_of
@@ -34,9 +36,9 @@ SEARCH: tuple[tuple[tuple[str, ...], float | None, float, tuple[LayerRecord, ...
 SWISH_MEAN = (2 * 1.0 + 6 * 2.0 + 80 * 1.5) / 88
 
 
-def stored_run(runs_dir: Path, name: str = "first") -> RunFolder:
-    """A new run folder under `runs_dir` that has told all of `SEARCH`."""
-    folder = create_run(runs_dir, name, RunConfig(seed=7, evaluations=len(SEARCH)))
+def stored_run(runs_dir: Path, name: str = "first", *, database: URL | None = None) -> RunFolder:
+    """A new run folder under `runs_dir` that has told all of `SEARCH`, there or in a shared database."""
+    folder = create_run(runs_dir, name, RunConfig(seed=7, evaluations=len(SEARCH)), database=database)
     new = [_asked(tokens, number) for number, (tokens, *_) in enumerate(SEARCH)]
     proposed = {0: tuple(NewProposal(tokens=e.tokens, evaluation=e.key, is_new=True) for e in new)}
     with folder.open() as (store, run):

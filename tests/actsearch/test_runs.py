@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from actsearch.config import FinalsSettings, PPOSettings, RunConfig, read_toml
 from actsearch.errors import ConfigError, RunError
@@ -56,7 +57,7 @@ def test_a_taken_name_keeps_what_is_there(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_run_whose_store_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(RunError):
-        create_run(tmp_path, "first", CONFIG, store_url="nonsense://nowhere")
+        create_run(tmp_path, "first", CONFIG, database=make_url("nonsense://nowhere"))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,16 +1,22 @@
 """The run store: what goes in comes out, the first result stays, and a wrong name is one clear line."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import JSON, Boolean, DateTime, MetaData, create_engine, inspect, text
+from sqlalchemy.engine import URL
+from sqlalchemy.types import TypeEngine
 
+import actsearch.store
 from actsearch.config import ChildSettings, PPOSettings, Recipe, RunConfig, SpaceSettings
 from actsearch.errors import RunError
 from actsearch.evaluation import CurvePoint, Evaluation, LayerRecord, Outcome, Rung
@@ -20,8 +26,8 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "store.sqlite") as opened:
+def store(where: Path | URL) -> Iterator[Store]:
+    with Store.open(where) as opened:
         yield opened
 
 
@@ -102,11 +108,11 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(evaluation=evaluations)
-def test_an_evaluation_comes_back_as_it_went_in(evaluation: Evaluation, store: Store) -> None:
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(made=evaluations)
+def test_an_evaluation_comes_back_as_it_went_in(made: Evaluation, store: Store) -> None:
     name = f"run{len(store.runs())}"
-    evaluation = evaluation.model_copy(update={"run": name})
+    evaluation = made.model_copy(update={"run": name})
     store.create_run(name, RunConfig(), command="", versions={})
     store.advance(name, step(0, 7))
     assert store.record(evaluation)
@@ -286,48 +292,81 @@ def test_a_reader_sees_the_last_commit_while_a_writer_is_in_the_middle(tmp_path:
         assert reader.run("first").reason == "half way"
 
 
-def test_every_kept_schema_opens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", sorted(path.stem for path in SCHEMAS.glob("*.sql")))
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_kept_schema_opens(kind: str, schema: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """A database as each released schema made it, with a run in it."""
-    schemas = sorted(SCHEMAS.glob("*.sql"))
-    assert schemas, "the dumps of released schemas are missing"
     rung = Rung(step=75, stop_below=0.5, forecast=((0.25, 0.375), (0.5, 0.75)))
-    for schema in schemas:
-        path = tmp_path / f"{schema.stem}.sqlite"
-        old = sqlite3.connect(path)
-        old.executescript(schema.read_text())
-        old.close()
-        with Store.open(path, create=False) as store:
-            run = store.run("kept")
-            assert run.config.seed == 3
-            assert run.created_at == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-            first, second = store.evaluations("kept")
-            assert first.evaluation is not None
-            assert first.evaluation.val_accuracy == 0.75
-            assert first.evaluation.layers[0].betas == {"beta": (0.5, -1.0)}
-            assert second.evaluation is None
-            assert second.rungs == (() if schema.stem < "0003" else (Rung(step=15), rung))
-            assert [p.reward for p in store.proposals("kept")] == [0.75, None]
-            assert store.controller("kept") == b"\x01\x02"
-            finals = store.finals.get("kept")
-            assert (finals is None) == (schema.stem < "0002")
-            if finals is not None:
-                assert finals.plan.final_seeds == (3, 4, 5)
-                assert finals.result is not None
-                assert finals.result.best.test_accuracy == 0.8
-                assert [t.accuracy for t in store.finals.test_accuracies("kept")] == [0.79]
-            verified = store.verifications.of("kept")
-            assert len(verified) == (0 if schema.stem < "0004" else 1)
-            for record in verified:
-                assert record.plan.seeds == (6, 7)
-                assert record.result is not None
-                assert record.result.rows[0].grounds[0].accuracy == 0.9
-                assert [e.val_accuracy for e in store.verifications.evaluations("kept").values()] == [0.875]
-            assert store.record(trained(2, 0.5, run="kept"))
+    where: Path | URL = tmp_path / "kept.sqlite"
+    with closing(sqlite3.connect(tmp_path / "kept.sqlite")) as old:
+        old.executescript((SCHEMAS / f"{schema}.sql").read_text())
+        if kind == "postgresql":
+            where = url = request.getfixturevalue("postgres_server").new_database()
+            copied(old, url, schema)
+    with Store.open(where, create=False) as store:
+        run = store.run("kept")
+        assert run.config.seed == 3
+        assert run.created_at == datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+        first, second = store.evaluations("kept")
+        assert first.evaluation is not None
+        assert first.evaluation.val_accuracy == 0.75
+        assert first.evaluation.layers[0].betas == {"beta": (0.5, -1.0)}
+        assert second.evaluation is None
+        assert second.rungs == (() if schema < "0003" else (Rung(step=15), rung))
+        assert [p.reward for p in store.proposals("kept")] == [0.75, None]
+        assert store.controller("kept") == b"\x01\x02"
+        finals = store.finals.get("kept")
+        assert (finals is None) == (schema < "0002")
+        if finals is not None:
+            assert finals.plan.final_seeds == (3, 4, 5)
+            assert finals.result is not None
+            assert finals.result.best.test_accuracy == 0.8
+            assert [t.accuracy for t in store.finals.test_accuracies("kept")] == [0.79]
+        verified = store.verifications.of("kept")
+        assert len(verified) == (0 if schema < "0004" else 1)
+        for record in verified:
+            assert record.plan.seeds == (6, 7)
+            assert record.result is not None
+            assert record.result.rows[0].grounds[0].accuracy == 0.9
+            assert [e.val_accuracy for e in store.verifications.evaluations("kept").values()] == [0.875]
+        assert store.record(trained(2, 0.5, run="kept"))
 
 
-def tables(path: Path) -> dict[str, object]:
+def copied(old: sqlite3.Connection, url: URL, revision: str) -> None:
+    """Brings an empty database to a revision and copies an SQLite database of that revision into it."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(actsearch.store.__file__).parent / "migrations"))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        tables = MetaData()
+        tables.reflect(connection)
+        old.row_factory = sqlite3.Row
+        for table in tables.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            for row in old.execute(f"SELECT * FROM {table.name}"):
+                values = {name: typed(row[name], table.columns[name].type) for name in row.keys()}  # noqa: SIM118
+                connection.execute(table.insert().values(values))
+    engine.dispose()
+
+
+def typed(value: Any, kind: TypeEngine[Any]) -> Any:
+    """What SQLite keeps as text or number, as a database with types of its own takes it."""
+    if isinstance(value, str) and isinstance(kind, JSON):
+        return json.loads(value)
+    if isinstance(value, str) and isinstance(kind, DateTime):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return bool(value) if isinstance(kind, Boolean) else value
+
+
+def tables(url: URL) -> dict[str, object]:
     """Columns, keys and constraints of every table, in whatever order they were made."""
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(url)
     seen = inspect(engine)
     found: dict[str, object] = {
         name: (
@@ -343,22 +382,29 @@ def tables(path: Path) -> dict[str, object]:
     return found
 
 
-def test_the_migrations_make_what_the_mappings_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_migrations_make_what_the_mappings_say(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    import actsearch.store
     from actsearch.store.database import HEAD
     from actsearch.store.schema import Base
 
-    new, migrated = tmp_path / "new.sqlite", tmp_path / "migrated.sqlite"
-    old = sqlite3.connect(migrated)
-    old.executescript((SCHEMAS / "0001.sql").read_text())
-    old.close()
-    for path in (new, migrated):
-        Store.open(path).close()
-        engine = create_engine(f"sqlite:///{path}")
+    def empty(name: str) -> URL:
+        if kind == "sqlite":
+            return URL.create("sqlite", database=str(tmp_path / name))
+        url: URL = request.getfixturevalue("postgres_server").new_database()
+        return url
+
+    new, migrated = empty("new"), empty("migrated")
+    with closing(sqlite3.connect(tmp_path / "migrated")) as old:
+        old.executescript((SCHEMAS / "0001.sql").read_text())
+        if kind == "postgresql":
+            copied(old, migrated, "0001")
+    for url in (new, migrated):
+        Store.open(url).close()
+        engine = create_engine(url)
         with engine.connect() as connection:
             assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
             assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD

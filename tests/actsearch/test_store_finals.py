@@ -1,11 +1,13 @@
 """Finals in the store: one a run, the first result stays, test accuracies are never replaced."""
 
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import IntegrityError
 
 from actsearch.config import ChildSettings, FinalsSettings, Recipe, RunConfig
 from actsearch.errors import RunError
@@ -62,13 +64,8 @@ RESULT = FinalsResult(
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store.sqlite"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store.open(path) as opened:
+def store(where: Path | URL) -> Iterator[Store]:
+    with Store.open(where) as opened:
         opened.create_run("first", RunConfig(), command="", versions={})
         yield opened
 
@@ -133,18 +130,18 @@ def test_the_first_result_of_a_training_stays(store: Store) -> None:
     assert store.finals.told("first") == 1
 
 
-def test_the_test_images_are_measured_once_whatever_key_asks(store: Store, path: Path) -> None:
+def test_the_test_images_are_measured_once_whatever_key_asks(store: Store, where: Path | URL) -> None:
     """Function, child and seed are the key: another recipe's training cannot bring a second number."""
     store.finals.begin("first", PLAN)
     record(store, trained(1, 0.8, 0.79))
     assert not record(store, trained(2, 0.8, 0.83))
     assert [t.accuracy for t in store.finals.test_accuracies("first")] == [0.79]
     assert store.finals.told("first") == 1, "all or nothing"
-    with sqlite3.connect(path) as raw, pytest.raises(sqlite3.IntegrityError):
-        raw.execute(
-            "INSERT INTO test_accuracies SELECT run_id, fingerprint, child, seed, 0.9, measured_at FROM test_accuracies"
-        )
-    raw.close()
+    engine = create_engine(where if isinstance(where, URL) else f"sqlite:///{where}")
+    again = "INSERT INTO test_accuracies SELECT run_id, fingerprint, child, seed, 0.9, measured_at FROM test_accuracies"
+    with engine.connect() as raw, pytest.raises(IntegrityError):
+        raw.execute(text(again))
+    engine.dispose()
 
 
 def test_what_the_job_did_not_ask_is_not_kept(store: Store) -> None:

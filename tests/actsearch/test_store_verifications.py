@@ -1,9 +1,11 @@
 """Verifications in the store: several a run, a training's first result stays, whatever asks for it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 
 from actsearch.config import ChildSettings, Recipe, RunConfig
 from actsearch.errors import ConfigError, RunError
@@ -58,40 +60,42 @@ FOUND = VerificationResult(
 )
 
 
+@pytest.fixture
+def store(where: Path | URL) -> Iterator[Store]:
+    with Store.open(where) as opened:
+        opened.create_run("first", RunConfig(), command="", versions={})
+        opened.finals.begin("first", PLAN)
+        yield opened
+
+
 def evaluation(accuracy: float) -> Evaluation:
     return Evaluation(
         run="first", evaluation="a" * 16, outcome=Outcome.TRAINED, val_accuracy=accuracy, test_accuracy=0.5
     )
 
 
-def test_they_come_back_as_they_went_in(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "s.sqlite") as store:
-        store.create_run("first", RunConfig(), command="", versions={})
-        store.finals.begin("first", PLAN)
-        assert store.verifications.of("first") == []
-        begun = store.verifications.begin("first", VERIFICATION)
-        assert (begun.number, begun.state, begun.plan, begun.result) == (1, RunState.RUNNING, VERIFICATION, None)
-        store.verifications.set_state("first", 1, RunState.PAUSED, "no server", seconds=3.0)
-        (paused,) = store.verifications.of("first")
-        assert (paused.state, paused.reason, paused.seconds) == (RunState.PAUSED, "no server", 3.0)
-        store.verifications.finish("first", 1, FOUND)
-        store.verifications.finish("first", 1, FOUND.model_copy(update={"reference": "SiLU"}))
-        assert store.verifications.begin("first", VERIFICATION).number == 2
-        one, two = store.verifications.of("first")
-        assert (one.state, one.reason, one.result, two.result) == (RunState.DONE, "", FOUND, None)
-        assert one.finished_at is not None
-        with pytest.raises(RunError, match="no run named 'second'"):
-            store.verifications.of("second")
+def test_they_come_back_as_they_went_in(store: Store) -> None:
+    assert store.verifications.of("first") == []
+    begun = store.verifications.begin("first", VERIFICATION)
+    assert (begun.number, begun.state, begun.plan, begun.result) == (1, RunState.RUNNING, VERIFICATION, None)
+    store.verifications.set_state("first", 1, RunState.PAUSED, "no server\0", seconds=3.0)
+    (paused,) = store.verifications.of("first")
+    assert (paused.state, paused.reason, paused.seconds) == (RunState.PAUSED, "no server", 3.0)
+    store.verifications.finish("first", 1, FOUND)
+    store.verifications.finish("first", 1, FOUND.model_copy(update={"reference": "SiLU"}))
+    assert store.verifications.begin("first", VERIFICATION).number == 2
+    one, two = store.verifications.of("first")
+    assert (one.state, one.reason, one.result, two.result) == (RunState.DONE, "", FOUND, None)
+    assert one.finished_at is not None
+    with pytest.raises(RunError, match="no run named 'second'"):
+        store.verifications.of("second")
 
 
-def test_the_first_result_of_a_training_stays_without_a_test_accuracy(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "s.sqlite") as store:
-        store.create_run("first", RunConfig(), command="", versions={})
-        store.finals.begin("first", PLAN)
-        assert store.verifications.record(evaluation(0.7))
-        assert not store.verifications.record(evaluation(0.9))
-        (kept,) = store.verifications.evaluations("first").values()
-        assert (kept.val_accuracy, kept.test_accuracy) == (0.7, None)
+def test_the_first_result_of_a_training_stays_without_a_test_accuracy(store: Store) -> None:
+    assert store.verifications.record(evaluation(0.7))
+    assert not store.verifications.record(evaluation(0.9))
+    (kept,) = store.verifications.evaluations("first").values()
+    assert (kept.val_accuracy, kept.test_accuracy) == (0.7, None)
 
 
 def test_bad_settings_are_refused() -> None:

@@ -1,0 +1,86 @@
+"""Where a shared store is, and how its password gets to us.
+
+A password never stands on a command line (every user of the machine sees those), in a run's folder, a log or an
+error: it comes from a variable, from a file, or from where PostgreSQL's own clients look (PGPASSWORD, ~/.pgpass).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from actsearch.errors import ConfigError
+
+URL_VARIABLE = "ACTSEARCH_STORE_URL"
+PASSWORD_FILE_VARIABLE = "ACTSEARCH_STORE_PASSWORD_FILE"  # noqa: S105  (a variable's name)
+
+_DRIVER = "postgresql+psycopg"
+_SCHEMES = ("postgresql", "postgres", _DRIVER)
+
+
+def find_store(option: str | None, environment: Mapping[str, str]) -> URL | None:
+    """The shared store that a command line names; None where neither option nor variable does.
+
+    Args:
+        option: `--store`; wins over ACTSEARCH_STORE_URL, and must not hold a password.
+        environment: the process's environment, read by the caller, an entry point.
+
+    Raises:
+        ConfigError: no URL of a PostgreSQL database, a password on the command line, two passwords, or a password
+            file that cannot be read.
+    """
+    text = option or environment.get(URL_VARIABLE) or None
+    if text is None:
+        return None
+    url = parse_store(text, "--store" if option else URL_VARIABLE)
+    if option and holds_password(url):
+        raise ConfigError(
+            f"--store = '{shown(url)}': a command line shows its password to every user of the machine; give it by "
+            f"{PASSWORD_FILE_VARIABLE}, {URL_VARIABLE}, PGPASSWORD or ~/.pgpass"
+        )
+    return with_password(url, environment)
+
+
+def parse_store(text: str, source: str) -> URL:
+    """The URL of a PostgreSQL database, with the driver that we have; `source` is named where it is none."""
+    right = "postgresql://USER@HOST/DATABASE"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"{source} is not the URL of a database; right would be {right}") from None
+    if url.drivername not in _SCHEMES:
+        raise ConfigError(f"{source} = '{shown(url)}': the store is a PostgreSQL database, as in {right}")
+    return url.set(drivername=_DRIVER)
+
+
+def with_password(url: URL, environment: Mapping[str, str]) -> URL:
+    """The URL with the password from the file that ACTSEARCH_STORE_PASSWORD_FILE names, if it names one."""
+    file = environment.get(PASSWORD_FILE_VARIABLE) or None
+    if file is None:
+        return url
+    if holds_password(url):
+        raise ConfigError(f"a password stands both in {URL_VARIABLE} and in the file {file}; give one of them")
+    try:
+        password = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"cannot read the store's password file {file}: {err.__class__.__name__}") from err
+    if not password:
+        raise ConfigError(f"the store's password file {file} is empty")
+    return url.set(password=password)
+
+
+def without_password(url: URL) -> URL:
+    """The same database, for a file that others may read."""
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, url.query)
+    return bare.difference_update_query(["password", "sslpassword"])
+
+
+def holds_password(url: URL) -> bool:
+    return url.password is not None or any("password" in key for key in url.query)
+
+
+def shown(url: URL) -> str:
+    """The URL as people may see it, with `***` for a password wherever it stands."""
+    hidden = {key: "***" for key in url.query if "password" in key}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
