@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -118,6 +118,7 @@ _PRINTER = NumPyFormulaPrinter({
 })  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def expression_of(formula: Formula) -> Expression:
     """The function of a formula; each β token is its own parameter, numbered from left to right."""
     outputs: dict[int, sympy.Expr] = {}

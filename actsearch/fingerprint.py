@@ -125,6 +125,16 @@ def agrees_everywhere(expression: Expression) -> bool:
     return all(_rounded(expression, x, betas) == first for x in _X[1:])
 
 
+def probe(expression: Expression) -> tuple[str, ...]:
+    """Values at two points, every β being the same: what spellings of one function share, at a twelfth of the cost.
+
+    Other functions may share it too; those whose probes differ are never the same, whatever β's initial values.
+    """
+    form = canonical(expression)
+    return tuple(_rounded(form, _X[k], dict.fromkeys(form.initial, _BETA[k])) for k in range(2))
+
+
+@lru_cache(maxsize=256)
 def _betas(point: int) -> tuple[float, ...]:
     """One generic value for each β at a point; those beyond the thirteenth start over, moved a little."""
     turned = _BETA[point % len(_BETA) :] + _BETA[: point % len(_BETA)]

@@ -14,7 +14,7 @@ import sympy
 from actsearch.canonical import canonical, canonical_text
 from actsearch.equivalence import equivalence_class
 from actsearch.expression import Expression, X
-from actsearch.fingerprint import agrees_everywhere, fingerprint
+from actsearch.fingerprint import agrees_everywhere, fingerprint, probe
 from actsearch.functions import sigmoid
 from actsearch.reader import read
 
@@ -138,9 +138,16 @@ def _names() -> Mapping[str, str]:
     return MappingProxyType({_whatever_initial(read(text)): name for name, text in _KNOWN.items()})
 
 
+@cache
+def _probes() -> frozenset[tuple[str, ...]]:
+    return frozenset(probe(read(text)) for text in _KNOWN.values())
+
+
 def names(expression: Expression) -> tuple[str, ...]:
     """Well-known names of the function, found in any spelling, most specific first; empty for one that has none."""
-    name = _names().get(_whatever_initial(expression)) or ("leaky ReLU" if _is_leaky_relu(expression) else None)
+    # Nearly every function of two units has none, and its fingerprint with every β at 1 would be one more to compute.
+    name = _names().get(_whatever_initial(expression)) if probe(expression) in _probes() else None
+    name = name or ("leaky ReLU" if _is_leaky_relu(expression) else None)
     family = is_swish_family(expression) and name not in ("SiLU", "Swish")
     return (*([name] if name else []), *(["Swish family"] if family else []))
 

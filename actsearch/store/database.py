@@ -33,7 +33,7 @@ from actsearch.errors import RunError, RunPausedError, StoreMissingError
 from actsearch.store.address import shown
 from actsearch.store.schema import Base
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision under `migrations/versions`."""
 
 _VERSION = Table(

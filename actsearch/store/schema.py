@@ -15,6 +15,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     LargeBinary,
     String,
     Text,
@@ -95,7 +96,13 @@ class EvaluationRow(Base):
     """One child asked for; the columns from `outcome` on are written once, together."""
 
     __tablename__ = "evaluations"
-    __table_args__ = (UniqueConstraint("run_id", "key", name="uq_evaluations_run_id_key"),)
+    __table_args__ = (
+        UniqueConstraint("run_id", "key", name="uq_evaluations_run_id_key"),
+        # What `status` and the search ask without reading results, whose layers fill nearly all of the database.
+        Index("ix_evaluations_outcome", "run_id", "outcome", "steps"),
+        Index("ix_evaluations_replicate", "run_id", "replicate"),
+        Index("ix_evaluations_reward", "run_id", "reward"),
+    )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

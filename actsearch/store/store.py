@@ -10,15 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Engine, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, delete, func, insert, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, load_only
 
 from actsearch.config import RunConfig
 from actsearch.errors import RunError, RunExistsError
-from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome, Rung
+from actsearch.evaluation import FLOOR_REWARD, Evaluation, Outcome, Rung
 from actsearch.standings import Standings
 from actsearch.store.database import connect, reader, writer
 from actsearch.store.driving import driver, sole_driver
@@ -33,15 +32,12 @@ from actsearch.store.records import (
     RunState,
     RunSummary,
 )
+from actsearch.store.results import KEYS_A_QUERY, LAYERS, finish
 from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, ProposalRow, RunRow
 from actsearch.store.verifications import VerificationStore
 
 ENVIRONMENT = "environment"
 """Key among a run's versions: fingerprint and parts of the machines and data that it is bound to."""
-KEYS_A_QUERY = 500
-"""Keys looked up in one statement; databases limit how many parameters one may carry."""
-
-_LAYERS = TypeAdapter(tuple[LayerRecord, ...])
 
 
 class Store:
@@ -245,30 +241,18 @@ class Store:
             raise RunExistsError(f"there is a run named {name!r} already; choose another name or resume it") from err
 
     def record(self, evaluation: Evaluation) -> bool:
-        """Stores a result; the first one of an evaluation stays for good.
+        """Stores one result of a run, as `record_all` does; whether it was stored."""
+        return bool(self.record_all(evaluation.run, [evaluation]))
+
+    def record_all(self, name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        """Stores results of a run in one transaction; the first one of an evaluation stays for good.
 
         Returns:
-            Whether it was stored: False for an evaluation that has its result already, or that the run never asked
-            for (a queue that outlived an older run of the same name may still deliver such).
+            Those that were stored, in the order given: not one whose evaluation has its result already, or that the
+            run never asked for (a queue that outlived an older run of the same name may still deliver such).
         """
         with Session(self._writer) as session, session.begin():
-            changed = session.connection().execute(
-                update(EvaluationRow)
-                .where(
-                    EvaluationRow.run_id == self._run_id(session, evaluation.run),
-                    EvaluationRow.key == evaluation.evaluation,
-                    EvaluationRow.finished_at.is_(None),
-                )
-                .values(
-                    outcome=evaluation.outcome.value,
-                    reward=evaluation.reward,
-                    steps=evaluation.steps,
-                    result=evaluation.model_copy(update={"layers": ()}).to_json(),
-                    layers=_LAYERS.dump_json(evaluation.layers).decode(),
-                    finished_at=datetime.now(UTC),
-                )
-            )
-            return changed.rowcount == 1
+            return finish(session, self._run_id(session, name), evaluations)
 
     def advance(self, name: str, step: Advance) -> None:
         """Tells a batch, asks for the next and replaces the controller's state, all or nothing.
@@ -374,7 +358,7 @@ def _run_record(row: RunRow) -> RunRecord:
 def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
     evaluation = None if row.result is None else Evaluation.from_json(row.result)
     if evaluation is not None and layers and row.layers is not None:
-        evaluation = evaluation.model_copy(update={"layers": _LAYERS.validate_json(row.layers)})
+        evaluation = evaluation.model_copy(update={"layers": LAYERS.validate_json(row.layers)})
     return EvaluationRecord(
         number=row.number,
         key=row.key,
@@ -401,7 +385,9 @@ def _best(session: Session, run_id: int) -> BestRecord | None:
     repeated = rewards.where(*mine, EvaluationRow.canonical.in_(again)).order_by(EvaluationRow.number)
     once = rewards.where(*mine, EvaluationRow.canonical.not_in(again))
     best_once = once.order_by(EvaluationRow.reward.desc(), EvaluationRow.number).limit(1)
-    for canonical, reward in (*session.execute(repeated), *session.execute(best_once)):
+    # Without an index on the texts, which may be too long for one, this reads a column of every row.
+    found = session.execute(repeated).all() if session.scalar(select(again.exists())) else []
+    for canonical, reward in (*found, *session.execute(best_once)):
         standings.add(canonical, reward or FLOOR_REWARD)
     first = standings.first
     if first is None or first.mean <= FLOOR_REWARD:

@@ -11,16 +11,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Literal
 
-from actsearch.backend import backend_of
-from actsearch.canonical import canonical
 from actsearch.evaluation import Evaluation, Job, Outcome, Rung, child_seed, evaluation_key
-from actsearch.expression import expression_of
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import names
 from actsearch.space import Space
 from actsearch.store import (
     Advance,
@@ -33,6 +28,7 @@ from actsearch.store import (
 )
 from actsearch_controller.controllers import build_controller, repeats_of
 from actsearch_controller.early_stopping import EarlyStopping
+from actsearch_controller.identities import Identities, Identity, identity_of
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
@@ -110,6 +106,8 @@ class Search:
         self._in_flight = deque(_batches(store.proposals(run, since=summary.batches_told)))
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
+        self._identities = Identities()
+        self._backends: dict[str, Literal["symbolic", "native"]] = {}
         self._early_stopping = self._resumed_early_stopping()
         self._handed_out: set[str] = set()
         self._waits_for_a_batch = False
@@ -145,9 +143,9 @@ class Search:
 
         The first result of an evaluation stays; later ones, and any that this run never asked for, change nothing.
         """
-        for evaluation in evaluations:
-            if evaluation.run == self.run and self._store.record(evaluation):
-                self._note(evaluation)
+        mine = [evaluation for evaluation in evaluations if evaluation.run == self.run]
+        for evaluation in self._store.record_all(self.run, mine) if mine else ():
+            self._note(evaluation)
         self._settle()
 
     @property
@@ -237,12 +235,12 @@ class Search:
                 self._waits_for_a_batch = bool(self._in_flight or proposed)
                 self._is_out_of_proposals = not self._waits_for_a_batch
                 break
-            identities = {formula: formula_fingerprint(formula) for formula in formulas}
-            keys = sorted({key for identity in identities.values() for key in self._keys(identity)})
-            known = set(self._store.lookup(self.run, keys)) | new.keys()
+            identities = self._identities.of(formulas)
+            keys = {formula: self._keys(identity.fingerprint) for formula, identity in identities.items()}
+            known = set(self._store.lookup(self.run, sorted({*chain.from_iterable(keys.values())}))) | new.keys()
             slots = []
             for formula in formulas:
-                key, replicate = self._choice(self._keys(identities[formula]), known)
+                key, replicate = self._choice(keys[formula], known)
                 is_new = key not in known
                 slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
                 if is_new:
@@ -286,6 +284,7 @@ class Search:
         self._batches_asked += len(proposed)
         wanted = {key for batch in self._in_flight for key in batch.keys}
         kept = {key: record for key, record in self._records.items() if key in wanted}
+        self._backends = {key: backend for key, backend in self._backends.items() if key in wanted}
         self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
 
     def _resumed_early_stopping(self) -> EarlyStopping | None:
@@ -300,16 +299,16 @@ class Search:
         return early_stopping
 
     def _evaluation(
-        self, formula: Formula, key: str, identity: str, replicate: int, rungs: tuple[Rung, ...]
+        self, formula: Formula, key: str, identity: Identity, replicate: int, rungs: tuple[Rung, ...]
     ) -> NewEvaluation:
-        expression = expression_of(formula)
+        self._backends[key] = identity.backend
         return NewEvaluation(
             key=key,
             tokens=formula.tokens,
-            formula=expression.text,
-            canonical=canonical(expression).full_text,
-            names=names(expression),
-            seed=child_seed(self.config.seed, identity, replicate),
+            formula=identity.formula,
+            canonical=identity.canonical,
+            names=identity.names,
+            seed=child_seed(self.config.seed, identity.fingerprint, replicate),
             replicate=replicate,
             rungs=() if replicate else rungs,
         )
@@ -320,7 +319,7 @@ class Search:
         return TracedSlot(
             tokens=slot.tokens,
             canonical=record.canonical,
-            backend=_backend(record),
+            backend=self._backend(record),
             seed=record.seed,
             outcome=record.evaluation.outcome.value,
             reward=record.evaluation.reward,
@@ -332,7 +331,7 @@ class Search:
             evaluation=record.key,
             tokens=record.tokens,
             seed=record.seed,
-            backend=_backend(record),
+            backend=self._backend(record),
             child=self.config.child,
             recipe=self.config.recipe,
             dataset=self.config.dataset,
@@ -341,9 +340,8 @@ class Search:
             rungs=record.rungs,
         )
 
-
-def _backend(record: EvaluationRecord) -> Literal["symbolic", "native"]:
-    return backend_of(canonical(expression_of(Formula.from_tokens(record.tokens))))
+    def _backend(self, record: EvaluationRecord) -> Literal["symbolic", "native"]:
+        return self._backends.get(record.key) or identity_of(Formula.from_tokens(record.tokens)).backend
 
 
 def _tell_curves(early_stopping: EarlyStopping, records: Iterable[EvaluationRecord]) -> None:

@@ -420,7 +420,7 @@ def test_a_store_of_a_newer_actsearch_is_refused_untouched(tmp_path: Path) -> No
     newer = sqlite3.connect(tmp_path / "s.sqlite")
     newer.execute("UPDATE alembic_version SET version_num = '9999'")
     newer.commit()
-    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0004"):
+    with pytest.raises(RunError, match="schema 9999, this actsearch knows up to 0005"):
         Store.open(tmp_path / "s.sqlite")
     assert newer.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
     newer.close()

@@ -153,10 +153,13 @@ class CrashingStore(Store):
             raise Crash
         return result
 
-    def record(self, evaluation: Evaluation) -> bool:
-        if self.lookup(evaluation.run, [evaluation.evaluation])[evaluation.evaluation].evaluation is not None:
-            return False  # delivered again: nothing is written
-        return bool(self._write(lambda: Store.record(self, evaluation)))
+    def record_all(self, name: str, evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        known = self.lookup(name, [evaluation.evaluation for evaluation in evaluations])
+        if all(record.evaluation is not None for record in known.values()):
+            return []  # delivered again: nothing is written
+        stored: list[Evaluation] = []
+        self._write(lambda: stored.extend(Store.record_all(self, name, evaluations)))
+        return stored
 
     def advance(self, name: str, step: Advance) -> None:
         self._write(lambda: Store.advance(self, name, step))
@@ -182,7 +185,8 @@ def test_a_crash_at_every_transaction_changes_nothing(
                 while not run.is_done:
                     evaluator.submit(run.ask())
                     found = evaluator.collect(0)
-                    run.tell(found)
+                    for evaluation in found:
+                        run.tell([evaluation])  # together they would be one write
                     evaluator.release(found)
                 break
             except Crash:

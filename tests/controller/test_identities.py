@@ -1,0 +1,53 @@
+"""Identities of a batch: the same from helper processes as computed here, and helpers that die are noticed."""
+
+import pytest
+
+from actsearch.errors import RunPausedError
+from actsearch.formula import Formula
+from actsearch_controller import identities
+from actsearch_controller.identities import Identities, Identity, identity_of
+
+FORMULAS = [
+    Formula.from_tokens(tokens)
+    for tokens in (
+        ("scale", "identity", "gate"),
+        ("identity", "scale", "gate"),
+        ("relu", "relu", "max"),
+        ("shift", "sin", "add"),
+    )
+]
+
+
+def test_helpers_say_what_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "LARGE", 3)
+    helped = Identities(2)
+    try:
+        found = helped.of([*FORMULAS, FORMULAS[0]])
+        assert found == {formula: identity_of(formula) for formula in FORMULAS}
+        assert len(helped._helpers) == 2
+        again = helped.of(FORMULAS[:3])
+        assert again == {formula: found[formula] for formula in FORMULAS[:3]}
+        for helper in helped._helpers:
+            helper.kill()
+            helper.wait()
+        with pytest.raises(RunPausedError, match="a process that computes identities has died"):
+            helped.of(FORMULAS)
+        assert helped.of(FORMULAS) == found, "others are started"
+    finally:
+        helped.close()
+
+
+def test_a_small_batch_needs_no_helper() -> None:
+    alone = Identities(2)
+    assert alone.of(FORMULAS)[FORMULAS[1]].names == ("Swish family",)
+    assert alone._helpers == []
+
+
+def test_an_identity_says_what_the_parts_say() -> None:
+    assert identity_of(FORMULAS[2]) == Identity(
+        fingerprint=identity_of(Formula.from_tokens(("identity", "relu", "max"))).fingerprint,
+        formula="max(x, 0)",
+        canonical="max(x, 0)",
+        names=("ReLU",),
+        backend="native",
+    )
