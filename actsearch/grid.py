@@ -63,6 +63,16 @@ def parting(
     return None
 
 
+def cross(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, betas: Sequence[sympy.Symbol]) -> bool:
+    """Whether some point of the coarse grid shows `one` clearly above `other`, and some point clearly below it."""
+    grid = _Grid(x, betas, _COARSE)
+    with np.errstate(all="ignore"):
+        ours, theirs = grid.values(one), grid.values(other)
+        gap = (ours - theirs) / (np.abs(ours) + np.abs(theirs) + 1e-6)
+    gap = gap[np.isfinite(gap)]
+    return bool((gap > 1e-6).any() and (gap < -1e-6).any())
+
+
 def _beaten(grid: "_Grid", candidate: sympy.Expr, others: Sequence[sympy.Expr], sign: int) -> bool:
     """Whether some other is at least the candidate at every point, within rounding."""
     value, best = sign * grid.values(candidate), reduce(np.maximum, [sign * grid.values(a) for a in others])

@@ -81,6 +81,7 @@ def _exp(run: Run, u: Raw) -> Raw:
     return libmp.mpf_exp(u, run.bits, "n")
 
 
+@lru_cache(maxsize=256, typed=True)
 def power_of(exponent: sympy.Expr) -> Callable[..., Raw]:
     """u to a numeric power."""
     if exponent.is_Rational and exponent.q == 2:

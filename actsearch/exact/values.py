@@ -120,13 +120,17 @@ class _Program:
         """Whether a sum is in doubt, and all roots; an error travels to the roots that hang on it, and to no other."""
         run = Run(int(libmp.dps_to_prec(digits)))
         line: list[Raw | NumericError] = []
+        none_failed = True
         for leaf, name, operation, args in self._steps:
             if leaf is not None:
                 line.append(inputs[leaf.name] if leaf.is_Symbol else _number(leaf, run.bits, rounding))
                 continue
             operands = [line[i] for i in args]
-            failed = any(isinstance(a, NumericError) for a in operands)
-            line.append(beyond(name, operands) if failed else _attempt(operation, run, operands))
+            if none_failed or not any(isinstance(a, NumericError) for a in operands):
+                line.append(_attempt(operation, run, operands))
+                none_failed = none_failed and not isinstance(line[-1], NumericError)
+            else:
+                line.append(beyond(name, operands))
         return run.in_doubt, [line[i] for i in self._roots]
 
 
@@ -136,12 +140,26 @@ def _program(roots: tuple[sympy.Expr, ...]) -> _Program:
 
 
 def _attempt(operation: Callable[..., Raw], run: Run, operands: list[Any]) -> Raw | NumericError:
+    if len(operands) == 1 and (known := _kept(operation, run.bits, operands[0])) is not None:
+        return known
     try:
         return operation(run, *operands)
     except NumericError as err:
         return err
     except (ZeroDivisionError, libmp.ComplexResult):
         return UndefinedError("no finite real value: 1/0, or log or root of a number that is not positive")
+
+
+@lru_cache(maxsize=2**14)
+def _kept(operation: Callable[..., Raw], bits: int, operand: Raw) -> Raw | None:
+    """A function of one number, which is never in doubt; None where it fails.
+
+    Fingerprints ask for exp(x), sin(x) … at the same few x again and again.
+    """
+    try:
+        return operation(Run(bits), operand)
+    except (NumericError, ZeroDivisionError, libmp.ComplexResult):
+        return None
 
 
 def _step(node: Node) -> tuple[sympy.Expr | None, str, Callable[..., Raw], tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """Which function each formula of a batch is, and what the store and a job say of it.
 
-An identity takes some 25 ms of two units and 5 ms of one (exact values, sympy), and is a pure function of the formula.
+An identity takes some 20 ms of two units and 5 ms of one (exact values, sympy), and is a pure function of the formula.
 So a large batch is shared out to helper processes that know nothing else; the same formula always goes to the same one,
 so that what it remembers is of use. They read JSON lines from a pipe and end with the process at its other side.
 """
