@@ -9,33 +9,33 @@ from typing import Any
 
 import pytest
 import redis
-import rq
 
-from actsearch_workers.jobs import QUEUE, attempts_key, job_id, lease_key, publish, results_key
+from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
 from actsearch_workers.queue import RqEvaluator
 from tests.actsearch.stored_run import SEARCH, stored_run
 from tests.integration import compose_stack
 from tests.integration.compose_checks import DrillError, check_store, promises_inside, promises_of
 from tests.integration.compose_drill import is_tried_again
 from tests.integration.compose_stack import LOOK, TOLD, QueueView
-from tests.integration.fake_training import RUN, expected, job
+from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
 
 
 def test_it_looks_where_the_queue_keeps_its_books() -> None:
     assert lease_key("a-0") == compose_stack.LEASE + "a-0"
-    assert fnmatch(rq.Queue(QUEUE, connection=redis.Redis()).key, compose_stack.QUEUES)
+    assert fnmatch(QUEUE_KEY, compose_stack.QUEUES)
     assert fnmatch(results_key(RUN), compose_stack.RESULTS)
     assert fnmatch(attempts_key(RUN), compose_stack.ATTEMPTS)
 
 
 def test_it_sees_what_is_held_what_waits_and_what_is_done(connection: redis.Redis) -> None:
     first, second, third = (job_id(RUN, job(n).evaluation, 0) for n in (1, 2, 3))
-    RqEvaluator(connection, RUN).submit([job(1), job(2), job(3)])
-    connection.lrem(f"rq:queue:{QUEUE}", 1, first)
+    bind(connection)
+    RqEvaluator(connection, QUEUED).submit([job(1), job(2), job(3)])
+    connection.lrem(QUEUE_KEY, 1, first)
     connection.set(lease_key(first), "0123456789ab-7-beef")
     publish(connection, expected(job(3)))
     connection.hset(attempts_key(RUN), mapping={"1": 2, "2": 1})
-    connection.set(f"rq:queue:{QUEUE}:intermediate:first_seen:{first}", "0")  # a book of RQ's own
+    connection.set(f"{QUEUE_KEY}:intermediate:first_seen:{first}", "0")  # a book of RQ's own
     lines: Any = connection.eval(LOOK, 0)
     view = QueueView.read("\n".join(line.decode() for line in lines))
     assert view == QueueView({first: "0123456789ab-7-beef"}, frozenset({second, third}), results=1, failed=3)
