@@ -149,8 +149,9 @@ class RunQueue:
         """Remove results, and jobs that still wait."""
         with self._connection.pipeline(transaction=True) as pipe:
             pipe.hdel(results_key(self._run.id), *evaluations)
-            for job_id in job_ids if self._queue else ():
-                pipe.lrem(self._queue.key, 1, job_id)
+            if self._queue is not None:
+                for job_id in job_ids:
+                    pipe.lrem(self._queue.key, 1, job_id)
             pipe.execute()
 
     def status(self) -> QueueStatus:

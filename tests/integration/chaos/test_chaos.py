@@ -133,7 +133,9 @@ def test_a_lost_worker_is_noticed_and_its_job_runs_elsewhere(
     config = CONFIG.format(evaluations=8).replace("steps = 10", "steps = 200")
     with Cluster(tmp_path, config, workers=2) as cluster:
         with cluster.client() as client:
-            place, job = eventually(lambda: _held(cluster, client))
+            held = eventually(lambda: _held(cluster, client))
+            assert held is not None, "eventually"
+            place, job = held
             victim = cluster.places[place].pid
             assert victim is not None
             began = time.monotonic()
@@ -159,7 +161,9 @@ def _held(cluster: Cluster, client: redis.Redis) -> tuple[str, str] | None:
 
 def _holder(client: redis.Redis, job: str, attempt: int) -> str:
     """The place of the worker that holds an attempt of a job; empty where none does."""
-    return (client.get(lease_key(f"{job}-{attempt}")) or b"").decode().rpartition("-")[0]
+    holder = client.get(lease_key(f"{job}-{attempt}")) or b""
+    assert isinstance(holder, bytes)
+    return holder.decode().rpartition("-")[0]
 
 
 # --- the server ------------------------------------------------------------------------------------------------------
@@ -248,9 +252,16 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 @pytest.mark.parametrize("full", ["runs_dir", "server_dir"])
 def test_a_full_disk(full: str, undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
     """Of the controller, then of the server: both wait or start again until somebody makes room."""
+    config = CONFIG.format(evaluations=SHORT)
     with (
         small_disk(tmp_path / "disk", 40_000) as disk,
-        Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2, **{full: disk}) as cluster,
+        Cluster(
+            tmp_path,
+            config,
+            workers=2,
+            runs_dir=disk if full == "runs_dir" else None,
+            server_dir=disk if full == "server_dir" else None,
+        ) as cluster,
     ):
         cluster.wait_for(6)
         ballast = disk / "ballast"
