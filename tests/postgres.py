@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy.engine import URL
 
-from actsearch_workers.processes import die_with_parent
+from actsearch.orphans import die_with_parent
 
 PASSWORD = "a p@ss/word"
 _NUMBERS = count(1)

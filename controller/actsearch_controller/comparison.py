@@ -7,6 +7,7 @@ many, so that it is None where too few seeds found it.
 import math
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from actsearch.config import EarlyStoppingSettings, RunConfig
 from actsearch.landscape import Landscape
+from actsearch.orphans import die_with_parent
 from actsearch.space import Space
 from actsearch_controller.arena import Arena, Play
 from actsearch_controller.controllers import CONTROLLERS, build_controller, check_controller, repeats_of
@@ -175,7 +177,7 @@ def _played(arena: Arena, games: Sequence[RunConfig], processes: int) -> Iterato
         return
     # Not forked: the parent may have started torch's threads, which a forked child lacks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(arena.landscape,)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(arena.landscape, os.getpid())) as pool:
         yield from pool.map(_play_here, games)
 
 
@@ -202,7 +204,8 @@ _arena: list[Arena] = []
 """The arena of a process of the pool, made once."""
 
 
-def _begin(landscape: Landscape) -> None:
+def _begin(landscape: Landscape, parent: int) -> None:
+    die_with_parent(parent, signal.SIGKILL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the processes themselves fill the cores
     _arena.append(Arena(landscape))
 

@@ -1,7 +1,10 @@
 """The arena against closed forms of random search, brute force, and the real pipeline."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Proposer
 from actsearch_controller.savings import savings
 from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, measurement, tiny
+from tests.integration.conftest import eventually
 
 Tokens = tuple[str, ...]
 TINY = [formula.tokens for formula in Space(tiny().description.space).enumerate()]
@@ -349,6 +353,41 @@ def test_the_number_of_processes_decides_nothing() -> None:
                 == replace(second, seconds=0, regret=np.zeros(0)).__repr__()
             )
             np.testing.assert_array_equal(first.regret, second.regret)
+
+
+PLAY_FOR_EVER = """
+from actsearch.config import RunConfig
+from actsearch.landscape import load
+from actsearch_controller.comparison import compare
+
+def told(plays, total):
+    for play in plays:
+        print("played", flush=True)
+        yield play
+
+if __name__ == "__main__":
+    configs = {"random": RunConfig(evaluations=30, controller="random")}
+    compare(load("prototype"), configs, seeds=2000, processes=2, watch=told)
+"""
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_killed_comparison_are_killed(tmp_path: Path) -> None:
+    (tmp_path / "play.py").write_text(PLAY_FOR_EVER)
+    with subprocess.Popen([sys.executable, tmp_path / "play.py"], stdout=subprocess.PIPE) as comparison:
+        assert comparison.stdout is not None
+        assert comparison.stdout.readline() == b"played\n"
+        children = Path(f"/proc/{comparison.pid}/task/{comparison.pid}/children").read_text().split()
+        players = [pid for pid in children if b"spawn_main" in command_line(pid)]
+        assert len(players) == 2
+        comparison.kill()
+    eventually(lambda: not any(b"spawn_main" in command_line(player) for player in players), 20)
+
+
+def command_line(pid: str) -> bytes:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 @pytest.mark.parametrize("name", CONTROLLERS)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from actsearch.errors import ActsearchError, ConfigError
-from actsearch_workers.processes import die_with_parent
+from actsearch.orphans import die_with_parent
 
 WAIT_SECONDS = 2.0
 

@@ -25,6 +25,7 @@ from rq.timeouts import JobTimeoutException
 from rq.worker import WorkerStatus
 
 from actsearch.errors import CallerError
+from actsearch.orphans import die_with_parent
 from actsearch.runs import versions
 from actsearch_workers.environment import hold_gpu
 from actsearch_workers.jobs import (
@@ -39,7 +40,7 @@ from actsearch_workers.jobs import (
 from actsearch_workers.logs import current as log_ids
 from actsearch_workers.look import FIELD
 from actsearch_workers.matching import Matcher
-from actsearch_workers.processes import Shared, die_with_parent, out_of_memory_kills
+from actsearch_workers.processes import Shared, out_of_memory_kills
 
 LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
