@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 900
 ELSEWHERE_SECONDS = 15
 """Within this time a lost worker is noticed, and its job runs elsewhere."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_SECONDS)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3 * PATIENCE_SECONDS)]
 
 
 @pytest.fixture(scope="module")
