@@ -124,6 +124,8 @@ class PPOSettings(Settings):
     """Share of new proposals whose candidates are drawn uniformly, so that the policy closes no part of the space."""
     retrain: float = Field(0.15, ge=0, lt=1)
     """Share of a batch that trains the best functions so far again, where `repeats` allows. NASNet: none."""
+    retrain_after: int = Field(0, ge=0)
+    """Rewards told before that begins."""
 
     @model_validator(mode="after")
     def _parts_that_need_memory(self) -> Self:

@@ -38,6 +38,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "16 candidates": {"ppo": {"candidates": 16}},
     "retrain 10 %": {"ppo": {"retrain": 0.1}},
     "retrain 25 %": {"ppo": {"retrain": 0.25}},
+    "repeats from 50 evaluations": {"ppo": {"retrain_after": 50}},
+    "repeats from 100 evaluations": {"ppo": {"retrain_after": 100}},
     "3 trainings at most": {"repeats": 3},
     "learning rate 3e-3": {"ppo": {"learning_rate": 3e-3}},
     "learning rate 1e-2": {"ppo": {"learning_rate": 1e-2}},

@@ -88,7 +88,8 @@ class PPOController(PolicyController):
         if not self._settings.memory:
             return super()._propose(n)
         generator = self._generator.get_state()
-        rows = self._known.best_again(round(self._settings.retrain * n), self._repeats)
+        again = round(self._settings.retrain * n) if len(self._known.rewards) >= self._settings.retrain_after else 0
+        rows = self._known.best_again(again, self._repeats)
         new, passed_over = self._new(n - len(rows))
         rows += new
         if not rows:
