@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import ColumnElement, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, load_only
@@ -19,6 +19,7 @@ from actsearch.config import RunConfig
 from actsearch.errors import RunError, RunExistsError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Outcome, Rung
 from actsearch.standings import Standings
+from actsearch.store.advancing import advance
 from actsearch.store.database import connect, reader, writer
 from actsearch.store.driving import driver, sole_driver
 from actsearch.store.finals import FinalsStore
@@ -262,54 +263,7 @@ class Store:
         """
         try:
             with Session(self._writer) as session, session.begin():
-                run = _run_row(session, name)
-                now = datetime.now(UTC)
-                asked = session.scalar(select(func.max(EvaluationRow.number)).where(EvaluationRow.run_id == run.id))
-                if step.told is not None:
-                    session.add(
-                        BatchRow(
-                            run_id=run.id,
-                            batch=step.told.batch,
-                            told_at=step.told.told_at,
-                            metrics=dict(step.told.metrics),
-                            digest=step.told.digest,
-                        )
-                    )
-                evaluations = [
-                    {
-                        "run_id": run.id,
-                        "number": number,
-                        "key": new.key,
-                        "tokens": list(new.tokens),
-                        "formula": new.formula,
-                        "canonical": new.canonical,
-                        "names": list(new.names),
-                        "seed": new.seed,
-                        "replicate": new.replicate,
-                        "rungs": [rung.model_dump(mode="json") for rung in new.rungs],
-                        "asked_at": now,
-                    }
-                    for number, new in enumerate(step.new, start=(asked or 0) + 1)
-                ]
-                proposals = [
-                    {
-                        "run_id": run.id,
-                        "batch": batch,
-                        "slot": slot,
-                        "tokens": list(proposal.tokens),
-                        "evaluation": proposal.evaluation,
-                        "is_new": proposal.is_new,
-                    }
-                    for batch, slots in step.proposed.items()
-                    for slot, proposal in enumerate(slots)
-                ]
-                if evaluations:
-                    session.execute(insert(EvaluationRow), evaluations)
-                if proposals:
-                    session.execute(insert(ProposalRow), proposals)
-                session.execute(delete(ControllerRow).where(ControllerRow.run_id == run.id))
-                session.execute(insert(ControllerRow).values(run_id=run.id, state=step.controller))
-                run.trace, run.seconds = step.trace, step.seconds
+                advance(session, _run_row(session, name), step)
         except IntegrityError as err:
             raise RunError(f"run {name!r} was advanced by another controller meanwhile; only one may drive it") from err
 
