@@ -8,38 +8,21 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
 
-from pathlib import Path
 from statistics import mean, stdev
 
 import torch
+from alone import trained_alone
 
-from actsearch.backend import backend_of
-from actsearch.canonical import canonical
 from actsearch.config import ChildSettings
-from actsearch.evaluation import Job
-from actsearch.expression import expression_of
-from actsearch.formula import Formula
 from actsearch_workers.children import child
-from actsearch_workers.training import train
 
 FORMULAS = {"ReLU": ("relu", "relu", "max"), "Swish": ("scale", "identity", "gate")}
 
 
 def accuracy(tokens: tuple[str, ...], name: str, steps: int, seed: int) -> float:
     """Validation accuracy, 0-1, of one child on the embedded images."""
-    job = Job(
-        run="contrast",
-        evaluation="0" * 16,
-        tokens=tokens,
-        seed=seed,
-        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
-        child=ChildSettings(name=name),
-        recipe=child(name).recipe.model_copy(update={"steps": steps}),
-        dataset="fashion-mini",
-        max_operations=400,
-        timeout_seconds=3600,
-    )
-    result = train(job, device=torch.device("cpu"), data_dir=Path())
+    recipe = child(name).recipe.model_copy(update={"steps": steps})
+    result = trained_alone(tokens, seed=seed, child=ChildSettings(name=name), recipe=recipe)
     return result.val_accuracy or 0.0
 
 

@@ -21,16 +21,11 @@ from time import process_time
 from typing import Any, Literal
 
 import torch
+from alone import trained_alone
 from rich.progress import track
 
-from actsearch.backend import backend_of
-from actsearch.canonical import canonical
 from actsearch.config import ChildSettings
-from actsearch.evaluation import Job
-from actsearch.expression import expression_of
-from actsearch.formula import Formula
 from actsearch_workers.children import child
-from actsearch_workers.training import train
 
 ROWS = Path(__file__).with_name("fidelity.csv")
 COLUMNS = ("protocol", "function", "seed", "outcome", "val_accuracy", "val_loss", "cpu_seconds")
@@ -128,21 +123,11 @@ def tasks() -> Iterator[tuple[str, str, int]]:
 
 def trained(name: str, function: str, seed: int) -> dict[str, object]:
     """One row of the file."""
-    protocol, tokens = (REFERENCES | PROTOCOLS)[name], FUNCTIONS[function]
-    job = Job(
-        run="fidelity",
-        evaluation="0" * 16,
-        tokens=tokens,
-        seed=seed,
-        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
-        child=ChildSettings(name=protocol.child, gain=protocol.gain),
-        recipe=child(protocol.child).recipe.model_copy(update=dict(protocol.recipe)),
-        dataset="fashion-mini",
-        max_operations=400,
-        timeout_seconds=3600,
-    )
+    protocol = (REFERENCES | PROTOCOLS)[name]
+    recipe = child(protocol.child).recipe.model_copy(update=dict(protocol.recipe))
+    settings = ChildSettings(name=protocol.child, gain=protocol.gain)
     began = process_time()
-    result = train(job, device=torch.device("cpu"), data_dir=Path())
+    result = trained_alone(FUNCTIONS[function], seed=seed, child=settings, recipe=recipe)
     seconds = round(process_time() - began, 2)
     measured = (result.outcome.value, result.val_accuracy, result.val_loss, seconds)
     return dict(zip(COLUMNS, (name, function, seed, *measured), strict=True))

@@ -20,19 +20,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from alone import trained_alone
 from rich.progress import track
 
-from actsearch.backend import backend_of
-from actsearch.canonical import canonical
 from actsearch.config import RunConfig
-from actsearch.evaluation import Evaluation, Job, Outcome, Rung
-from actsearch.expression import expression_of
-from actsearch.formula import Formula
+from actsearch.evaluation import Evaluation, Outcome, Rung
 from actsearch.landscape import Landscape, load
 from actsearch.landscape.files import save
 from actsearch.landscape.table import Measurement
 from actsearch_workers.children import child
-from actsearch_workers.training import train
 
 ROWS = Path(__file__).with_name("first_steps.csv")
 COLUMNS = ("function", "replicate", "step", "val_accuracy")
@@ -82,21 +78,9 @@ def began(landscape: Landscape, step: int) -> Iterator[Measurement]:
 def trained(tokens: tuple[str, ...], seed: int | None, step: int, to_the_end: bool = False) -> Evaluation:
     """The training of a function under the landscape's protocol, with a rung at the step, by default its last one."""
     assert seed is not None, "this landscape knows its seeds"
-    config = RunConfig()
-    job = Job(
-        run="first-steps",
-        evaluation="0" * 16,
-        tokens=tokens,
-        seed=seed,
-        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
-        child=config.child,
-        recipe=child(config.child.name).recipe,
-        rungs=(Rung(step=step) if to_the_end else Rung(step=step, stop_below=1, forecast=((0, 0),)),),
-        dataset=config.dataset,
-        max_operations=config.max_operations,
-        timeout_seconds=3600,
-    )
-    return train(job, device=torch.device("cpu"), data_dir=Path())
+    rung = Rung(step=step) if to_the_end else Rung(step=step, stop_below=1, forecast=((0, 0),))
+    settings = RunConfig().child
+    return trained_alone(tokens, seed=seed, child=settings, recipe=child(settings.name).recipe, rungs=[rung])
 
 
 def at_step(evaluation: Evaluation, step: int) -> float:
