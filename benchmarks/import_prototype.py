@@ -91,7 +91,10 @@ def main() -> None:
 def spellings(row: Mapping[str, str]) -> list[Tokens]:
     """The token sequences of a row, the trained one first; the file writes them as mathematics."""
     texts = [(row["unary1"], row["unary2"], row["binary"])]
-    texts += [tuple(part.strip() for part in text.split(" , ")) for text in row["other_spellings"].split(" ; ") if text]
+    for text in row["other_spellings"].split(" ; "):
+        if text:
+            unary1, unary2, binary = (part.strip() for part in text.split(" , "))
+            texts.append((unary1, unary2, binary))
     return [(UNARY_NAMES[u1], UNARY_NAMES[u2], BINARY_NAMES[b]) for u1, u2, b in texts]
 
 
@@ -107,9 +110,10 @@ def remaining_groups(
     keys = {tokens: text_of(v.ravel()) for tokens, v in values.items()}
     groups: dict[str, list[Tokens]] = defaultdict(list)
     for formula in Space(SpaceSettings()).enumerate():
-        unary1, unary2, binary = tokens = formula.tokens
+        unary1, unary2, binary = formula.tokens
+        tokens = unary1, unary2, binary
         if tokens not in known:
-            groups[keys[tokens]].append((unary1, unary2, binary))
+            groups[keys[tokens]].append(tokens)
     trained = {keys[tokens] for tokens in known}
     return list(groups.values()), sum(key in trained for key in groups)
 

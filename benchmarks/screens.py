@@ -81,8 +81,8 @@ def features(tokens: tuple[str, ...], images: Tensor, labels: Tensor) -> Mapping
     for activation in activations(model).values():
         activation.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
     loss = F.cross_entropy(model(images), labels)
-    loss.backward()
-    norms = [parameter.grad.norm() for parameter in weights(model)]
+    torch.autograd.backward(loss)
+    norms = [gradient.norm() for gradient in weight_gradients(model)]
     return {
         "loss": log10(loss.detach()),
         "gradient norm": log10(torch.stack(norms).norm()),
@@ -91,8 +91,8 @@ def features(tokens: tuple[str, ...], images: Tensor, labels: Tensor) -> Mapping
     }
 
 
-def weights(model: nn.Module) -> list[nn.Parameter]:
-    return [p for p in model.parameters() if p.ndim in (2, 4) and p.grad is not None]
+def weight_gradients(model: nn.Module) -> list[Tensor]:
+    return [p.grad for p in model.parameters() if p.ndim in (2, 4) and p.grad is not None]
 
 
 def log10(value: Tensor) -> float:

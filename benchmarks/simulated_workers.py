@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import redis
 import rq
@@ -86,7 +86,7 @@ class SimulatedWorkers:
 
     def _say(self, pipe: "redis.client.Pipeline", name: str, doing: dict[str, str]) -> None:
         key = f"{rq.Worker.redis_worker_namespace_prefix}{name}"
-        facts = {
+        facts: dict[Any, Any] = {  # redis-py takes keys of bytes too, and says so
             "birth": self._born,
             "last_heartbeat": utcformat(datetime.now(UTC)),
             "queues": ",".join(self._queues),
@@ -99,7 +99,7 @@ class SimulatedWorkers:
 
     def _take(self, queue: str) -> None:
         """Give every idle worker a job of the queue, as far as there are any."""
-        taken = self._connection.lpop(queue, len(self._idle)) if self._idle else None
+        taken: Any = self._connection.lpop(queue, len(self._idle)) if self._idle else None
         ids = [raw.decode() for raw in taken or []]
         with self._connection.pipeline(transaction=False) as pipe:
             for job_id, name in zip(ids, reversed(self._idle), strict=False):

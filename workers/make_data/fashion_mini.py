@@ -24,7 +24,8 @@ def average_2x2(images: Images) -> Images:
     """Means of 2x2 pixels, halves rounded up: ``(n, channels, 28, 28)`` to ``(n, channels, 14, 14)``."""
     n, channels, height, width = images.shape
     sums = images.reshape(n, channels, height // 2, 2, width // 2, 2).sum(axis=(3, 5), dtype=np.uint16)
-    return ((sums + 2) // 4).astype(np.uint8)
+    means: Images = ((sums + 2) // 4).astype(np.uint8)
+    return means
 
 
 def fashion_mini(source: Path) -> Dataset:
