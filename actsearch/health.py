@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from actsearch.config import RunConfig
-from actsearch.space import Space
 from actsearch.store import BatchRecord, ProposalRecord
 
 WINDOW = 5
@@ -24,14 +22,12 @@ class Health:
         batch: that batch's number.
         new_share: share of new functions among the proposals of the last `WINDOW` batches told, 0-1.
         metrics: what the controller reported of the last one (docs/metrics.md).
-        uniform_entropy: what `metrics["entropy"]` is for a policy that has learned nothing, nats a token.
         warning: one line where it has collapsed; None where it has not.
     """
 
     batch: int
     new_share: float
     metrics: Mapping[str, float]
-    uniform_entropy: float
     warning: str | None
 
     @property
@@ -40,11 +36,10 @@ class Health:
         return asdict(self) | {"metrics": dict(self.metrics)}
 
 
-def health(config: RunConfig, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> Health | None:
+def health(batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> Health | None:
     """The health of a run's controller; None before it was told a batch.
 
     Args:
-        config: the run's settings.
         batches: those told, in order; the last `WINDOW` count.
         proposals: those of these batches, and any others.
     """
@@ -53,13 +48,13 @@ def health(config: RunConfig, batches: Sequence[BatchRecord], proposals: Sequenc
     new = [proposal.is_new for proposal in proposals if proposal.batch in numbers]
     if not recent or not new:
         return None
-    share, uniform, last = fmean(new), Space(config.space).uniform_entropy, recent[-1]
-    return Health(last.batch, share, last.metrics, uniform, _warning(len(recent), share, last.metrics, uniform))
+    share, last = fmean(new), recent[-1]
+    return Health(last.batch, share, last.metrics, _warning(len(recent), share, last.metrics))
 
 
-def _warning(batches: int, new_share: float, metrics: Mapping[str, float], uniform: float) -> str | None:
-    entropy = metrics.get("entropy")
-    if entropy is not None and entropy < COLLAPSED * uniform:
+def _warning(batches: int, new_share: float, metrics: Mapping[str, float]) -> str | None:
+    entropy, uniform = metrics.get("entropy"), metrics.get("uniform_entropy")
+    if entropy is not None and uniform is not None and entropy < COLLAPSED * uniform:
         return f"collapsed: its entropy is {entropy:.2f} nats a token, of {uniform:.2f} before it learned anything"
     if batches == WINDOW and new_share < COLLAPSED:
         return f"collapsed: {new_share:.0%} of its last {WINDOW} batches were new functions"

@@ -130,7 +130,7 @@ def document(folder: "RunFolder") -> dict[str, Any]:
     with folder.open() as (store, name):
         record, summary = store.run(name), store.summary(name)
         recent = store.proposals(name, since=max(0, summary.batches_told - WINDOW))
-        controller = health(record.config, store.batches(name), recent)
+        controller = health(store.batches(name), recent)
         finals = store.finals.get(name)
         trainings = 0 if finals is None else store.finals.told(name)
         is_driven_here = folder.is_driven_here

@@ -192,6 +192,7 @@ class PolicyController(ABC):
             "approx_kl": float((ratio - 1 - log_ratio).mean()),
             "clip_fraction": float(((ratio - 1).abs() > self._settings.clip_coef).float().mean()),
             "entropy": float(self._entropy(scores)),
+            "uniform_entropy": self._space.uniform_entropy,
         }
         by_slot = scores.entropy.mean(dim=0).tolist()  # (batch, length) -> (length,)
         return metrics | {f"entropy_{self._space.slot_names[k]}": by_slot[k] for k in self._free}

@@ -11,7 +11,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from actsearch.config import RunConfig
 from actsearch.evaluation import Outcome
 from actsearch.health import health
 from actsearch.leaderboard import leaderboard
@@ -56,7 +55,7 @@ def write_report(store: Store, run: str, folder: Path) -> Path:
         **_betas(folder, evaluations),
         **_preactivations(folder, evaluations),
         **_outcomes(folder, evaluations),
-        **_controller(folder, store.run(run).config, store.batches(run), store.proposals(run)),
+        **_controller(folder, store.batches(run), store.proposals(run)),
     }
     path = folder / "report.html"
     path.write_text(_environment().get_template("report.html.j2").render(content), encoding="utf-8")
@@ -281,14 +280,12 @@ def _outcomes(folder: Path, records: Sequence[EvaluationRecord]) -> Content:
     return content
 
 
-def _controller(
-    folder: Path, config: RunConfig, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]
-) -> Content:
+def _controller(folder: Path, batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> Content:
     rows = tables.batch_rows(batches, proposals)
     write_csv(folder / "batches.csv", tables.BatchRow, rows)
     rewards_told = [row.mean_reward for row in rows if row.mean_reward is not None]
     measured = any(row.metrics for row in rows)
-    found = health(config, batches, proposals)
+    found = health(batches, proposals)
     content: Content = {"batch_rows": rows, "measured": measured, "controller": None, "health": found}
     if rewards_told:
         alt = (
