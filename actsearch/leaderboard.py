@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from actsearch.evaluation import Evaluation, Outcome
 from actsearch.standings import Standing, Standings
-from actsearch.store import EvaluationRecord
+from actsearch.store import EvaluationRecord, FinalsRecord
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,10 @@ def leaderboard(records: Iterable[EvaluationRecord]) -> list[Entry]:
         if record.evaluation.outcome is Outcome.TRAINED:
             trained.setdefault(record.canonical, (record, record.evaluation))
     return [Entry(*trained[s.function], s) for s in standings.ranked if s.function in trained]
+
+
+def finals_first(entries: Iterable[Entry], finals: FinalsRecord | None) -> list[Entry]:
+    """The same functions, those that done finals compared in front and in their order; without finals as they were."""
+    rows = finals.result.rows if finals and finals.result else ()
+    places = {row.candidate.canonical: place for place, row in enumerate(rows)}
+    return sorted(entries, key=lambda entry: places.get(entry.record.canonical, len(places)))

@@ -9,7 +9,7 @@ from actsearch.errors import RunError
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
-from actsearch.leaderboard import leaderboard
+from actsearch.leaderboard import finals_first, leaderboard
 from actsearch.runs import find_run
 from actsearch.store import EvaluationRecord
 from actsearch.store.address import parse_store
@@ -56,10 +56,10 @@ class Run:
     def __init__(self, name: str, found: Sequence[Found]) -> None:
         self.name = name
         self.found = tuple(found)
-        """Every function that trained, best first (actsearch.leaderboard)."""
+        """Every function that trained: by the result of its finals, then the others by its search."""
 
     def best(self) -> Found:
-        """The function that stands first; `RunError` where none has trained yet."""
+        """The best by finals, without them by the search, which is partly luck; `RunError` where none trained."""
         if not self.found:
             raise RunError(f"run {self.name!r} has no trained function yet")
         return self.found[0]
@@ -79,5 +79,6 @@ def load(run: str | Path, runs_dir: str | Path = "runs", *, store: str | None = 
     database = None if store is None else parse_store(store, "store")
     folder = find_run(Path(runs_dir), str(run), database=database)
     with folder.open() as (opened, name):
-        records = opened.evaluations(name, layers=False)
-    return Run(name, [Found(e.record, e.reward, e.trainings, e.evaluation.gain) for e in leaderboard(records)])
+        records, finals = opened.evaluations(name, layers=False), opened.finals.get(name)
+    entries = finals_first(leaderboard(records), finals)
+    return Run(name, [Found(e.record, e.reward, e.trainings, e.evaluation.gain) for e in entries])

@@ -68,7 +68,7 @@ def _onnx(module: str) -> Any:
     try:
         return import_module(f"onnx.{module}")
     except ModuleNotFoundError as err:
-        raise ConfigError("--format onnx needs the package onnx: pip install 'actsearch[onnx]'") from err
+        raise ConfigError("--format onnx needs the package onnx: pip install onnx") from err
 
 
 def _beta_shape(shape: Sequence[str | int]) -> tuple[int, ...]:

@@ -9,27 +9,28 @@ from actsearch.export.function import ExportedFunction
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import canonical
-from actsearch.leaderboard import leaderboard
+from actsearch.leaderboard import finals_first, leaderboard
 from actsearch.reader import read
 from actsearch.store import EvaluationRecord, Store
 
 Beta = Literal["init", "mean"]
-"""Which β a file starts from: the search's initial values, or the mean of the trained ones."""
+"""Which β a file starts from: the search's initial values, or the mean of those of the first training."""
 
 
 def winner(store: Store, run: str, *, rank: int = 1, beta: Beta = "init") -> ExportedFunction:
-    """A run's function by reward, scaled as its child scaled it.
+    """A run's function by rank, scaled as its child scaled it.
 
     Args:
         store: where the run is.
         run: its name there.
-        rank: 1 for the best (actsearch.leaderboard).
-        beta: `mean` takes, for each β, the mean over all layers and channels of the network trained with it.
+        rank: 1 for the best: by finals, where the run had them, else by the search (actsearch.leaderboard).
+        beta: `mean` takes, for each β, the mean over all layers and channels of the first child trained with it.
 
     Raises:
         RunError: fewer functions than `rank` trained, or no trained β is stored.
     """
-    found = leaderboard(store.evaluations(run, layers=beta == "mean"))
+    finals = store.finals.get(run)
+    found = finals_first(leaderboard(store.evaluations(run, layers=beta == "mean")), finals)
     if not 1 <= rank <= len(found):
         raise RunError(f"run {run!r} has {len(found)} trained function{'s' * (len(found) != 1)}, got --rank {rank}")
     entry = found[rank - 1]
@@ -38,13 +39,13 @@ def winner(store: Store, run: str, *, rank: int = 1, beta: Beta = "init") -> Exp
     trainings = "one training" if entry.trainings == 1 else f"mean of {entry.trainings} trainings"
     origin = [
         f"Found by run {run}: number {rank} of {len(found)} trained functions, reward {entry.reward:.4f} "
-        f"({trainings}, so partly luck).",
+        f"({trainings}, so partly luck){'; what its finals compared comes first' if finals and finals.result else ''}.",
         f"The run's command: {store.run(run).command}",
     ]
     if beta == "mean" and expression.initial:
         expression = Expression(expression.expr, _means(record, expression))
         starts = listed(f"{name} = {value:g}" for name, value in expression.initial.items())
-        origin.append(f"Starts from {starts}, the mean over the network that the search trained.")
+        origin.append(f"Starts from {starts}, the mean over the first network that the search trained.")
     return ExportedFunction(expression, entry.evaluation.gain, tuple(origin))
 
 

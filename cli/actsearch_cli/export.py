@@ -54,12 +54,20 @@ def command(
         typer.Option("--format", help="csv, json, landscape: every evaluation of a run; the others: one function."),
     ] = Format.JSON,
     rank: Annotated[
-        int | None, typer.Option("--rank", min=1, help="Which of a run's functions, by reward.", show_default="1")
+        int | None,
+        typer.Option(
+            "--rank",
+            min=1,
+            help="Which of a run's functions: 1 is the best by its finals, without them by its search.",
+            show_default="1",
+        ),
     ] = None,
     beta: Annotated[
         Beta | None,
         typer.Option(
-            "--beta", help="β as the search starts it, or the mean of a run's trained ones.", show_default="init"
+            "--beta",
+            help="β as the search starts it, or the mean of those trained in the function's first child.",
+            show_default="init",
         ),
     ] = None,
     shape: Annotated[

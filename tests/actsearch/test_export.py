@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.functions import sigmoid
 from actsearch.identity import canonical, is_finite
-from actsearch.leaderboard import leaderboard
+from actsearch.leaderboard import finals_first, leaderboard
 from actsearch.primitives import BINARY, UNARY
 from actsearch.reader import read
 from actsearch.space import Space
@@ -206,7 +207,7 @@ def test_an_onnx_model_says_what_it_is() -> None:
 
 def test_onnx_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx.helper", None)
-    with pytest.raises(ConfigError, match=r"needs the package onnx: pip install 'actsearch\[onnx\]'"):
+    with pytest.raises(ConfigError, match=r"needs the package onnx: pip install onnx"):
         onnx_model(functions()[0])
 
 
@@ -355,6 +356,20 @@ def test_winners_by_rank_with_gain_and_betas(tmp_path: Path) -> None:
                 winner(store, run, rank=rank)
         with pytest.raises(RunError, match=r"no trained beta of 'beta\*x\*sigmoid\(x\)' is stored"):
             winner(store, run, beta="mean")
+
+
+def test_what_finals_compared_comes_before_what_the_search_ranked(tmp_path: Path) -> None:
+    """The search's third was the finals' best, a control that it never proposed second, its first third."""
+    texts = ("beta + x + sin(x); beta=0", "x*sigmoid(x)", "beta*x*sigmoid(x)")
+    rows = [SimpleNamespace(candidate=SimpleNamespace(canonical=text)) for text in texts]
+    finals: Any = SimpleNamespace(result=SimpleNamespace(rows=rows))
+    not_done: Any = SimpleNamespace(result=None)
+    with stored_run(tmp_path).open() as (store, run):
+        entries = leaderboard(store.evaluations(run))
+    found = [entry.record.canonical for entry in finals_first(entries, finals)]
+    assert found == ["beta + x + sin(x); beta=0", "beta*x*sigmoid(x)", "x*sigmoid(beta*x)", "max(x, 0)"]
+    assert finals_first(entries, not_done) == entries
+    assert finals_first(entries, None) == entries
 
 
 def test_a_function_counts_once_however_often_it_trained(tmp_path: Path) -> None:
