@@ -8,10 +8,10 @@ from typing import Any
 from actsearch.store import BatchRecord, ProposalRecord
 
 WINDOW = 5
-"""Batches told over which new functions are counted."""
+"""Batches told over which new trainings are counted."""
 
 COLLAPSED = 0.1
-"""Share of new functions, and of a uniform policy's entropy, below which a warning says so."""
+"""Share of new trainings, and of a uniform policy's entropy, below which a warning says so."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Health:
 
     Attributes:
         batch: that batch's number.
-        new_share: share of new functions among the proposals of the last `WINDOW` batches told, 0-1.
+        new_share: share of the proposals of the last `WINDOW` batches told that needed a training: a new function, or
+            a known one with a new seed. 0-1.
         metrics: what the controller reported of the last one (docs/metrics.md).
         warning: one line where it has collapsed; None where it has not.
     """
@@ -57,5 +58,5 @@ def _warning(batches: int, new_share: float, metrics: Mapping[str, float]) -> st
     if entropy is not None and uniform is not None and entropy < COLLAPSED * uniform:
         return f"collapsed: its entropy is {entropy:.2f} nats a token, of {uniform:.2f} before it learned anything"
     if batches == WINDOW and new_share < COLLAPSED:
-        return f"collapsed: {new_share:.0%} of its last {WINDOW} batches were new functions"
+        return f"collapsed: {new_share:.0%} of its last {WINDOW} batches were new trainings"
     return None

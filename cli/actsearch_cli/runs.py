@@ -11,7 +11,7 @@ NAME = "runs"
 def command(runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = False) -> None:
     """List the runs under a folder, or those of a shared database."""
     from actsearch.errors import RunError
-    from actsearch_cli.status import document
+    from actsearch_cli.status import best_line, document
 
     documents = []
     for folder in existing_runs(runs_dir, store):
@@ -26,6 +26,5 @@ def command(runs_dir: RunsDir = RUNS_DIR, store: Store = None, as_json: Json = F
         where = f"under {runs_dir}" if shared_store(store) is None else "in the database"
         print(f"no runs {where} yet; start one with `actsearch search`")
     for run in documents:
-        best = run["best"]
-        found = f"{best['reward']:.2%}  {best['formula']}" if best else "nothing trained yet"
+        found = best_line(run["best"])
         print(f"{run['run']:<24} {run['state']:<12} {run['evaluations']['told']:>6} evaluations   {found}")

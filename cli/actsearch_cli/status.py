@@ -37,10 +37,11 @@ def lines(status: dict[str, Any]) -> list[str]:
         "state": status["state"] + (f": {status['reason']}" if status["reason"] else ""),
         "evaluations": f"{counts['told']} of {counts['budget']}" + (f" ({outcomes})" if outcomes else ""),
         "in flight": str(counts["asked"] - counts["told"]),
-        "environment": status["environment"] or "not known before a worker has taken the run",
+        "environment": status["environment"]
+        or ("not recorded" if counts["told"] else "no worker has taken the run yet"),
         "workers": _workers(status),
         "stopped early": _stopped(status["early_stopping"]),
-        "best": f"{best['reward']:.2%}  {best['formula']}{names}" if best else "nothing trained yet",
+        "best": best_line(best) + names,
         "controller": _controller(status["controller"]),
         "finals": _finals_line(status["finals"]),
         "searched for": f"{status['seconds']:.0f} s",
@@ -49,6 +50,14 @@ def lines(status: dict[str, Any]) -> list[str]:
     waiting = [f"{'waiting':<13} {reason}" for reason in status["waiting"]]
     warnings = [f"{'warning':<13} {warning}" for warning in status["warnings"]]
     return [*(f"{key:<13} {value}" for key, value in rows.items()), *waiting, *warnings]
+
+
+def best_line(best: dict[str, Any] | None) -> str:
+    """What stands first, and how many trainings say so."""
+    if best is None:
+        return "nothing trained yet"
+    trainings = "1 training" if best["trainings"] == 1 else f"{best['trainings']} trainings"
+    return f"{best['reward']:.2%} ({trainings})  {best['formula']}"
 
 
 def _workers(status: dict[str, Any]) -> str:
@@ -80,7 +89,7 @@ def _controller(health: dict[str, Any] | None) -> str:
         return "not told a batch yet"
     measures = {"entropy": ".2f", "approx_kl": ".3f", "clip_fraction": ".0%", "grad_norm": ".2f", "baseline": ".3f"}
     told = [f"{name} {health['metrics'][name]:{form}}" for name, form in measures.items() if name in health["metrics"]]
-    parts = [f"{health['new_share']:.0%} new functions lately", *told]
+    parts = [f"{health['new_share']:.0%} new trainings lately", *told]
     return ", ".join(parts) + (f"; {health['warning']}" if health["warning"] else "")
 
 

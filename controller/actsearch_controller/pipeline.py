@@ -34,7 +34,7 @@ from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
 
 EXHAUSTED_AFTER = 20
-"""Batches in a row without a new function after which the controller is said to have nothing left to propose."""
+"""Batches in a row without a new training after which the controller is said to have nothing left to propose."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class Search:
         if self._is_out_of_proposals:
             return "nothing left to propose"
         if batches_asked - 1 - last_new_batch >= EXHAUSTED_AFTER:
-            return f"policy exhausted: no new function in {EXHAUSTED_AFTER} batches"
+            return f"policy exhausted: no new training in {EXHAUSTED_AFTER} batches"
         if self.config.minutes is not None and self.seconds >= 60 * self.config.minutes:
             return f"{self.config.minutes:g} minutes are over"
         return None

@@ -196,7 +196,7 @@ def outcome_rows(records: Sequence[EvaluationRecord], examples: int = 3) -> list
 
 
 def batch_rows(batches: Sequence[BatchRecord], proposals: Sequence[ProposalRecord]) -> list[BatchRow]:
-    """Every proposed batch in order: the share of new functions; rewards and metrics once it was told."""
+    """Every proposed batch in order: the share that needed a training; rewards and metrics once it was told."""
     metrics = {record.batch: record.metrics for record in batches}
     slots: dict[int, list[ProposalRecord]] = defaultdict(list)
     for proposal in proposals:

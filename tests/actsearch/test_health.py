@@ -52,7 +52,7 @@ def test_new_functions_are_counted_over_the_last_batches_told() -> None:
 
 @pytest.mark.parametrize(("entropies", "new", "expected"), [
     ([0.09 * UNIFORM], 4, r"collapsed: its entropy is 0\.26 nats a token, of 2\.91"),
-    ([2.0] * WINDOW, 0, "collapsed: 0% of its last 5 batches were new functions"),
+    ([2.0] * WINDOW, 0, "collapsed: 0% of its last 5 batches were new trainings"),
     ([None] * WINDOW, 0, "collapsed: 0% of its last 5"),
     ([2.0] * (WINDOW - 1), 0, None), ([0.11 * UNIFORM] * WINDOW, 1, None), ([None] * WINDOW, 1, None),
 ])  # fmt: skip

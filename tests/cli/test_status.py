@@ -105,9 +105,10 @@ def test_people_get_it_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     told_run(tmp_path, METRICS | {"entropy": 2.5})
     assert actsearch(["status", "first", "--runs-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert "best          95.00% (1 training)  beta*x*sigmoid(x) = Swish family" in lines
     (line,) = [line for line in lines if line.startswith("controller")]
     assert line.split(maxsplit=1)[1] == (
-        "100% new functions lately, entropy 2.50, approx_kl 0.012, clip_fraction 25%, grad_norm 0.50"
+        "100% new trainings lately, entropy 2.50, approx_kl 0.012, clip_fraction 25%, grad_norm 0.50"
     )
 
 

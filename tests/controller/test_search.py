@@ -329,7 +329,7 @@ def test_a_controller_with_nothing_new_ends_the_run(store: Store) -> None:
     config = NARROW.model_copy(update={"evaluations": 500})
     record = search(config, ShuffledEvaluator(0, workers=4), store=store, run="first")
     assert record.state is RunState.DONE
-    assert record.reason == "policy exhausted: no new function in 20 batches"
+    assert record.reason == "policy exhausted: no new training in 20 batches"
     summary = store.summary("first")
     # 9 strings; x + |x| and |x| + x and so on are one function each.
     assert summary.asked == summary.told == 6

@@ -227,12 +227,12 @@ def test_a_bench_of_many_controllers_has_one_band_and_tells_every_line_apart() -
 def test_the_controller_draws_only_what_it_was_given() -> None:
     assert [a.get_title("left") for a in controller.draw(BATCHES, style.WIDE).axes] == [
         "mean reward",
-        "share of new functions",
+        "share of new trainings",
         "entropy a token, nats",
         "approximate KL",
     ]
     bare = controller.draw([BatchRow(0, 5, 5, 1.0, 0.5, 0.7, {})], style.WIDE)
-    assert [a.get_title("left") for a in bare.axes] == ["mean reward", "share of new functions"]
+    assert [a.get_title("left") for a in bare.axes] == ["mean reward", "share of new trainings"]
 
 
 @pytest.mark.parametrize("text", ["$\\frac", "a_b^c", "层.激活", "\N{SNOWMAN}\N{GRINNING FACE}", "two\nlines"])

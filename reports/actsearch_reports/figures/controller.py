@@ -46,7 +46,7 @@ _ENTROPIES = (
 
 PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
     ("mean reward", (Line("of the batch", lambda row: row.mean_reward), metric("baseline", "baseline"))),
-    ("share of new functions", (Line("", lambda row: row.new_share),)),
+    ("share of new trainings", (Line("", lambda row: row.new_share),)),
     ("entropy a token, nats", _ENTROPIES),
     ("approximate KL", (metric("", "approx_kl"),)),
     ("share of ratios clipped", (metric("", "clip_fraction"),)),
