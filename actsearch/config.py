@@ -5,10 +5,10 @@ error. Names of children, data sets and controllers are checked where their tabl
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -29,16 +29,28 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as err:
-            raise ConfigError(_one_line(err)) from err
+            raise ConfigError(_one_line(cls, err)) from err
 
 
-def _one_line(err: ValidationError) -> str:
+def _one_line(model: type[Settings], err: ValidationError) -> str:
     first = err.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or err.title
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r} in {err.title}"
+        return f"unknown key {key!r}{_known_keys(model, first['loc'][:-1])}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key} = {str(first['input'])[:60]!r}: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[int | str]) -> str:
+    """The keys beside an unknown one, as the end of a sentence; empty below a list, whose items have no name."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        tables = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not tables:
+            return ""
+        model = tables[0]
+    return f"; known: {', '.join(model.model_fields)}"
 
 
 class Recipe(Settings):
@@ -106,7 +118,7 @@ class PPOSettings(Settings):
     clip_coef: float = Field(0.2, gt=0, lt=1)
     """PPO's epsilon (arXiv 1707.06347, section 6.1)."""
     entropy_coef: float = Field(1e-2, ge=0)
-    """Weight of the mean entropy a token in the objective."""
+    """Weight of the mean entropy per token in the objective. NASNet: 1e-5."""
     baseline_decay: float = Field(0.95, ge=0, lt=1)
     """Decay of the moving average that is the baseline."""
     max_grad_norm: float = Field(0.5, gt=0)

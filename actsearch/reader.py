@@ -178,7 +178,8 @@ def _check(node: ast.expr, text: str) -> None:
             if len(args) != arity and not (name in ("max", "min") and len(args) >= arity):
                 raise ExpressionError(f"{name} takes {arity} argument{'s' * (arity > 1)}, got {len(args)}")
             return
-    raise ExpressionError(f"{_source(node, text)!r} is not plain mathematics of x and beta")
+    hint = "; a power is written **" if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor) else ""
+    raise ExpressionError(f"{_source(node, text)!r} is not plain mathematics of x and beta{hint}")
 
 
 def _is_nonzero(number: str) -> bool:

@@ -75,7 +75,7 @@ def connect(where: str | Path | URL, *, create: bool) -> Engine:
     try:
         engine = _sqlite(url) if is_sqlite else _postgresql(url)
     except (ImportError, ArgumentError) as err:
-        hint = "; pip install 'actsearch[postgres]'" if isinstance(err, ImportError) else ""
+        hint = "; pip install 'psycopg[binary]'" if isinstance(err, ImportError) else ""
         raise RunError(f"cannot use {shown(url)} as a run store: {err}{hint}") from err
     try:
         _bring_up_to_date(engine, create=create)

@@ -28,11 +28,11 @@ def command(
         str, typer.Option("--controllers", help="Names with commas between; a wrong one lists them all.")
     ] = DEFAULT_CONTROLLERS,
     evaluations: Annotated[int, typer.Option("--evaluations", help="New functions a search may evaluate.")] = 300,
-    seeds: Annotated[int, typer.Option("--seeds", help="Searches a controller, with seeds 0, 1, …", min=1)] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", help="Searches per controller, with seeds 0, 1, …", min=1)] = 20,
     landscape: Annotated[
         str, typer.Option("--landscape", help="A packaged one, or a folder that `export --format landscape` wrote.")
     ] = DEFAULT_LANDSCAPE,
-    batch: Annotated[int, typer.Option("--batch", help="Proposals a controller update.")] = 10,
+    batch: Annotated[int, typer.Option("--batch", help="Proposals per update of a controller.")] = 10,
     lag: Annotated[int, typer.Option("--lag", help="Batches in flight, as in a search.")] = 2,
     early_stopping: Annotated[
         bool,
@@ -46,14 +46,17 @@ def command(
         typer.Option("--keep", help="Share of the children that early stopping lets pass a step.", show_default="0.2"),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option("--processes", help="They decide nothing.", min=1, show_default="one a core")
+        int | None,
+        typer.Option(
+            "--processes", help="Processes; their number changes no result.", min=1, show_default="one per core"
+        ),
     ] = None,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Picture of the curves: .png, .svg or .pdf.", show_default="none")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="CSV of the curves, a row a controller and evaluation.", show_default="none"),
+        typer.Option("--output", help="CSV of the curves, one row per controller and evaluation.", show_default="none"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -139,7 +142,7 @@ def _drawer(path: Path) -> "Callable[[Mapping[str, Comparison]], bytes]":
     try:
         from actsearch_reports.figures import bench, style
     except ModuleNotFoundError as err:
-        raise ConfigError("--figure needs matplotlib: pip install 'actsearch[reports]'") from err
+        raise ConfigError("--figure needs matplotlib: pip install matplotlib") from err
 
     def draw(found: "Mapping[str, Comparison]") -> bytes:
         curves = [bench.Searches(name, c.regret_bands, c.found_share("swish")) for name, c in found.items()]

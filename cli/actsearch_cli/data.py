@@ -41,11 +41,12 @@ def list_(as_json: Json = False) -> None:
 def fetch(name: Annotated[str, typer.Argument(help="cifar10, cifar100 or fashion-mnist.", show_default=False)]) -> None:
     """Download a data set once, check it and store it where workers look."""
     from actsearch.errors import ActsearchError
-    from actsearch_workers.data import fetch as fetch_data
+    from actsearch_workers import data
 
+    data.check_fetchable(name)
     print(f"fetching {name} into {data_dir()} …")
     try:
-        fetch_data(name, data_dir())
+        data.fetch(name, data_dir())
     except OSError as err:
         raise ActsearchError(f"could not fetch {name}: {err}") from err
     print(f"{name} is in {data_dir()}")

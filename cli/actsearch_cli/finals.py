@@ -19,7 +19,7 @@ def command(
         typer.Option("--classes", help="Classes f ~ a*f(b*x) of functions to screen.", show_default="64"),
     ] = None,
     screen_seeds: Annotated[
-        int | None, typer.Option("--screen-seeds", help="Fresh seeds a function in the screening.", show_default="2")
+        int | None, typer.Option("--screen-seeds", help="Fresh seeds per function in the screening.", show_default="2")
     ] = None,
     screen_steps: Annotated[
         int | None,

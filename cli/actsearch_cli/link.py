@@ -128,7 +128,7 @@ def serve_metrics(where: str | None) -> "Metrics | None":
     try:
         from actsearch_cli.metrics import Metrics
     except ModuleNotFoundError as err:
-        raise ConfigError("--metrics needs prometheus_client: pip install 'actsearch[controller]'") from err
+        raise ConfigError("--metrics needs prometheus_client: pip install prometheus-client") from err
     return Metrics(where)
 
 

@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
     try:
         return int(app(arguments, standalone_mode=False) or 0)
     except TyperException as err:
-        return _fail(_sentence(err), 2)
+        return _fail(_sentence(err, arguments), 2)
     except CallerError as err:
         return _fail(str(err), 2)
     except ActsearchError as err:
@@ -99,8 +99,10 @@ def run(arguments: list[str]) -> int:
         return 130
 
 
-def _sentence(err: TyperException) -> str:
-    text = " ".join(str(err.format_message()).split())
+def _sentence(err: TyperException, arguments: list[str]) -> str:
+    text = " ".join(str(err.format_message()).split()).replace("Value error, ", "")
+    if text.startswith("No such option") and arguments[0] in (show.NAME, export.NAME):
+        return f"{text}. An expression that begins with a minus goes into brackets, '(-x)', or after a --"
     return f"{text} Try `actsearch --help`." if "command" in text else text
 
 

@@ -69,7 +69,7 @@ AllowUserCode = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Worker processes.", min=1, show_default="one a GPU, else one a core"),
+    typer.Option("--workers", help="Worker processes.", min=1, show_default="one per GPU, else one per core"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one), cpu, or cuda:N.")]
 
@@ -152,7 +152,7 @@ Steps = Annotated[
     int | None, typer.Option("--steps", help="Training steps of a child.", show_default="the child's own")
 ]
 Batch = Annotated[
-    int | None, typer.Option("--batch", help="Proposals a controller update.", show_default="5 (quick), 10")
+    int | None, typer.Option("--batch", help="Proposals per update of the controller.", show_default="5 (quick), 10")
 ]
 Lag = Annotated[int | None, typer.Option("--lag", help="Batches in flight: lag times batch jobs.", show_default="2")]
 Repeats = Annotated[

@@ -128,7 +128,7 @@ def _draw(form: Any, found: Any, path: Path) -> None:
     try:
         from actsearch_reports.figures import function, style
     except ImportError as err:
-        raise ConfigError("--plot draws with matplotlib: pip install 'actsearch[reports]'") from err
+        raise ConfigError("--plot draws with matplotlib: pip install matplotlib") from err
     from functools import partial
 
     suffix: Any = path.suffix.lower().removeprefix(".")

@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Serve the runs of a Redis-compatible server: take jobs, train children, report.
 
-    Start one a CPU core or one a GPU, on as many machines as you like, before or after the controller. SIGTERM and
+    Start one per CPU core or one per GPU, on as many machines as you like, before or after the controller. SIGTERM and
     Ctrl-C let it finish the child at hand, if that ends within --grace; else the job is handed back and runs
     elsewhere. A second signal does not wait. It trains for runs whose environment it has, and idles for others.
     """

