@@ -31,7 +31,7 @@ RUN pip install --no-cache-dir torch torchvision
 FROM torch AS controller
 ARG PIP_EXTRA_INDEX_URL=""
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip install --no-cache-dir "$(echo /wheel/*.whl)[controller]"
+    pip install --no-cache-dir "$(echo /wheel/*.whl)[controller,postgres]"
 USER 1000:1000
 VOLUME ["/runs"]
 CMD ["controller", "--help"]
@@ -46,7 +46,7 @@ CMD ["worker", "--help"]
 
 FROM base AS report
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip install --no-cache-dir "$(echo /wheel/*.whl)[reports]"
+    pip install --no-cache-dir "$(echo /wheel/*.whl)[reports,postgres]"
 USER 1000:1000
 VOLUME ["/runs"]
 CMD ["report", "--help"]

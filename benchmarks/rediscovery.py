@@ -1,4 +1,4 @@
-"""What became of Swish in each of several runs and their finals, as the tables of docs/rediscovery.md.
+"""What became of Swish in each of several runs and their finals, as Markdown tables.
 
     python benchmarks/rediscovery.py runs/ppo-1 runs/random-1 runs/ppo-2 runs/random-2
 

@@ -97,14 +97,14 @@ def _tpe(config: RunConfig, space: Space, identify: Identify) -> Proposer:
     except ModuleNotFoundError as err:
         if err.name != "optuna":
             raise
-        raise ConfigError("controller = 'tpe' needs Optuna: pip install 'actsearch[baselines]'") from err
+        raise ConfigError("controller = 'tpe' needs Optuna: pip install optuna") from err
 
     return TPEController(space, seed=config.seed)
 
 
 CONTROLLERS: Mapping[str, Controller] = MappingProxyType({
     "ppo": Controller("LSTM policy trained by PPO, with memory, surrogate and repeats", _ppo, repeats=10),
-    "ppo_plain": Controller("the same without those, with NASNet's settings (Ramachandran, Zoph, Le 2017)", _ppo_plain),
+    "ppo_plain": Controller("the policy alone, without those, with NASNet's learning rate", _ppo_plain),
     "random": Controller("uniform random token sequences, repeats included", _random, every_draw_counts=True),
     "random_new": Controller("uniform random token sequences of functions not proposed before", _random_new),
     "exhaustive": Controller("every function of the space once, in random order, then the best again", _exhaustive),
