@@ -98,16 +98,18 @@ class ChildSettings(Settings):
 
 
 class SpaceSettings(Settings):
-    """The search space: number of core units and the primitives available (None: all of them)."""
+    """The search space."""
 
     units: int = Field(1, ge=1, le=8)
+    """Core units b(u1(x1), u2(x2)) of a formula."""
     unary: tuple[str, ...] | None = None
+    """Names of the unary functions available, as `actsearch space` lists them; None: all 25."""
     binary: tuple[str, ...] | None = None
+    """Names of the binary functions available; None: all 10."""
 
 
 class PPOSettings(Settings):
-    """The controller and its training. What NASNet (arXiv 1707.07012, appendix A) says and `docs/search.md` measures
-    to be better for some hundreds of evaluations is noted beside."""
+    """The controller `ppo` and its training. What NASNet (arXiv 1707.07012, appendix A) has is noted beside."""
 
     hidden: int = Field(100, ge=1, le=4096)
     """Units of the one-layer LSTM and size of its token embeddings."""
@@ -126,7 +128,7 @@ class PPOSettings(Settings):
     advantage: Literal["rank", "reward"] = "rank"
     """What the policy learns from: the normal score of a reward's rank among all told, or, as in NASNet, the reward."""
     memory: bool = True
-    """Whether functions proposed before are drawn again. NASNet: no. The settings below and ranks need it."""
+    """Whether functions proposed before are passed over, in any spelling. NASNet: no. Ranks and those below need it."""
     candidates: int = Field(5, ge=1, le=1000)
     """Candidates that the policy writes for each new proposal; a surrogate keeps the best. NASNet: 1, no choice."""
     uniform: float = Field(0.5, ge=0, le=1)

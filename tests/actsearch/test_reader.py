@@ -4,9 +4,11 @@ import random
 import time
 import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sympy.core.cache import clear_cache
 
 from actsearch.errors import ExpressionError
@@ -264,6 +266,14 @@ def test_texts_made_to_be_slow() -> None:
             slow.append(text)
     assert count > 10_000
     assert len(slow) < count / 1_000, slow[:3]
+
+
+def test_common_activations_have_names() -> None:
+    """GELU is x times the normal distribution function (arXiv 1606.08415), Mish x·tanh(ln(1 + eˣ)) (arXiv 1908.08681)."""
+    x = np.linspace(-6, 6, 49)
+    assert np.allclose(read("gelu(x)").values(x), x * norm.cdf(x), rtol=1e-12, atol=1e-14)
+    assert np.allclose(read("mish(x)").values(x), x * np.tanh(np.log1p(np.exp(x))), rtol=1e-12)
+    assert read(read("mish(beta*x)").full_text) == read("mish(beta*x)")
 
 
 def hostile(rng: random.Random, depth: int, calls: list[str]) -> str:
