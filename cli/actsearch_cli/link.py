@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from actsearch.errors import ConfigError
 from actsearch.runs import RunFolder
@@ -22,6 +22,10 @@ LOOK_SECONDS = 2.0
 """How often what is seen of the queue is written down for `status`."""
 FIRST = "first"
 """Value of `--environment` that gives up the run's own, for that of the first worker."""
+
+
+Part = Literal["search", "finals"] | VerificationRecord
+"""What of a run is driven: each part has a queue, and so results, of its own."""
 
 
 class Progress(Protocol):
@@ -54,30 +58,30 @@ class Link:
     workers_may_come: bool = True
     metrics: "Metrics | None" = None
 
-    def evaluator(self, store: Store, name: str, verification: VerificationRecord | None = None) -> "RqEvaluator":
-        """The evaluator of a run; the environment that its workers bind it to is kept in the store.
+    def evaluator(self, store: Store, name: str, part: Part = "search") -> "RqEvaluator":
+        """The evaluator of a part of a run; the environment that its workers bind it to is kept in the store.
 
         A verification trains on data of its own: it is bound to an environment of its own, which the server keeps.
         """
         from actsearch_workers.matching import withdraw
         from actsearch_workers.queue import RqEvaluator
 
-        run = self._run(store, name) if verification is None else self._verification(store, name, verification)
+        run = self._run(store, name, part) if isinstance(part, str) else self._verification(store, name, part)
         if self.environment == FIRST:
             withdraw(self.connection, run.id)  # the server may still hold what it was bound to
         evaluator = partial(RqEvaluator, self.connection, run, watch=self.watch, workers_may_come=self.workers_may_come)
-        if verification is not None:
+        if not isinstance(part, str):
             return evaluator()
         return evaluator(on_environment=lambda found: store.set_environment(name, str(found)))
 
-    def _run(self, store: Store, name: str) -> "QueuedRun":
+    def _run(self, store: Store, name: str, part: Literal["search", "finals"]) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
         from actsearch_workers.run_queue import QueuedRun
 
         run = store.run(name)
         environment = None if self.environment == FIRST else self.environment or run.environment
         wanted = Wanted(datasets=(run.config.dataset,), environment=environment, user_code=run.config.allow_user_code)
-        return QueuedRun(id=run.id, name=name, wanted=wanted)
+        return QueuedRun(id=run.id if part == "search" else f"{run.id}-finals", name=name, wanted=wanted)
 
     def _verification(self, store: Store, name: str, verification: VerificationRecord) -> "QueuedRun":
         from actsearch_workers.matching import Wanted

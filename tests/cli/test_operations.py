@@ -17,7 +17,7 @@ from actsearch.errors import ConfigError
 from actsearch.runs import create_run
 from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
-from actsearch_cli.link import Link, check_environment, serve_metrics
+from actsearch_cli.link import Link, Part, check_environment, serve_metrics
 from actsearch_cli.machine import Machine
 from actsearch_cli.metrics import Metrics, address
 from actsearch_workers import logs
@@ -95,21 +95,23 @@ def test_where_metrics_are_served() -> None:
             address(wrong)
 
 
-def test_a_verification_is_bound_to_data_of_its_own(tmp_path: Path) -> None:
-    """And leaves the environment of its run's search and finals alone."""
+def test_each_part_of_a_run_has_a_queue_of_its_own(tmp_path: Path) -> None:
+    """A verification, bound to data of its own, leaves the environment of its run's search and finals alone."""
     settings = VerifySettings(data=("digits", "mine:data"))
     verification = cast(VerificationRecord, SimpleNamespace(number=2, plan=SimpleNamespace(settings=settings)))
     folder = create_run(tmp_path, "first", RunConfig())
     with LocalServer(tmp_path / "redis") as server, folder.open() as (store, name):
         link = Link(address=server.address, connection=connect(server.address))
         run = store.run(name).id
-        for record, expected in ((None, run), (verification, f"{run}-verify2")):
-            evaluator = link.evaluator(store, name, record)
+        parts: dict[str, Part] = {run: "search", f"{run}-finals": "finals", f"{run}-verify2": verification}
+        for expected, part in parts.items():
+            evaluator = link.evaluator(store, name, part)
             assert evaluator.run.id == expected
             evaluator.submit([job(1, run=name)])
         found = cast(dict[bytes, bytes], link.connection.hgetall(RUNS_KEY))
         wanted = {key.decode(): json.loads(text) for key, text in found.items()}
         assert wanted[run] == {"datasets": ["fashion-mini"], "environment": None, "user_code": False}
+        assert wanted[f"{run}-finals"] == wanted[run]
         assert wanted[f"{run}-verify2"] == {
             "datasets": ["digits", "mine:data"], "environment": None, "user_code": True,
         }  # fmt: skip
@@ -119,7 +121,8 @@ def test_a_verification_is_bound_to_data_of_its_own(tmp_path: Path) -> None:
         assert store.run(name).environment is None
         link.evaluator(store, name).submit([job(1, run=name)])
         assert store.run(name).environment == ENVIRONMENT.fingerprint
-        assert link.evaluator(store, name).run.wanted.environment == ENVIRONMENT.fingerprint
+        for part in ("search", "finals"):
+            assert link.evaluator(store, name, part).run.wanted.environment == ENVIRONMENT.fingerprint
         first = Link(address=link.address, connection=link.connection, environment="first")
         assert link.connection.hexists(ENVIRONMENTS_KEY, run)
         assert first.evaluator(store, name).run.wanted.environment is None

@@ -21,6 +21,7 @@ from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
+from tests.integration.test_queue_contract import collect_all
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
@@ -134,6 +135,24 @@ def test_a_late_result_of_an_attempt_given_up_counts_once(connection: redis.Redi
     assert connection.hlen(results_key(RUN)) == 1
     eventually(lambda: evaluator.collect(0.5) or connection.hlen(results_key(RUN)) == 0)
     assert connection.hgetall(attempts_key(RUN)) == {job(1).evaluation.encode(): b"1"}
+
+
+def test_results_that_the_store_has_are_cleared_by_the_next_controller(connection: redis.Redis) -> None:
+    """A kill between storing and releasing leaves them: whoever goes on does not ask for them again."""
+    bind(connection)
+    killed = RqEvaluator(connection, QUEUED)
+    killed.submit([job(1), job(2)])
+    for number in (1, 2):
+        publish(connection, expected(job(number)))
+    assert collect_all(killed, 2)
+    resumed = RqEvaluator(connection, QUEUED)
+    assert resumed.collect(0.1) == []
+    assert connection.hlen(results_key(RUN)) == 2, "it has not said yet what it waits for"
+    resumed.submit([job(2), job(3)])
+    assert collect_one(resumed).evaluation == job(2).evaluation
+    assert connection.hkeys(results_key(RUN)) == [job(2).evaluation.encode()], "the store has job 1's"
+    resumed.close()
+    assert not connection.exists(results_key(RUN))
 
 
 def test_a_job_tried_again_stands_before_those_that_wait(connection: redis.Redis) -> None:

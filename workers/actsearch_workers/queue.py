@@ -68,8 +68,8 @@ class RqEvaluator:
         self._patience_seconds = patience_seconds
         self._jobs: dict[str, Job] = {}
         self._attempts = Attempts(connection, run.id)
+        self._has_asked = False
         self._delivered: set[str] = set()
-        self._tried_again: set[str] = set()
         self._missed_since: dict[str, float] = {}
         self._silent = 0
         self._unfit_since: float | None = None
@@ -80,7 +80,8 @@ class RqEvaluator:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs. One that is already queued, running or done is left as it is.
 
-        Before a worker has bound the run to its environment they wait here.
+        The first call has every job in it that the store has no result of: results of others are cleared away.
+        Before a worker has bound the run to its environment the jobs wait here.
         """
         jobs = [job for job in jobs if job.evaluation not in self._jobs]
         if not jobs:
@@ -91,6 +92,7 @@ class RqEvaluator:
         with _server_needed():
             self._attempts.load([job.evaluation for job in jobs])
             self._jobs |= {job.evaluation: job.model_copy(update={"run": self.run.id}) for job in jobs}
+            self._has_asked = True
             if self._server.is_bound:
                 self._put_new([job.evaluation for job in jobs])
             else:
@@ -133,14 +135,13 @@ class RqEvaluator:
             # Where an earlier attempt, given up as lost, came in after all, the one that still waits is taken back.
             self._server.clear(keys, [self._attempts.job_id(key) for key in tried_again])
             self._attempts.forget(keys)
-        self._tried_again.update(tried_again)
         for key in keys:
             self._jobs.pop(key, None)
             self._delivered.discard(key)
             self._missed_since.pop(key, None)
 
     def close(self) -> None:
-        """The run asks for nothing more: its workers may forget it. Results that wait for it stay."""
+        """The run is over: its workers may forget it, and nothing of it stays on the server."""
         with suppress(redis.exceptions.RedisError):
             self._server.withdraw()
 
@@ -189,9 +190,10 @@ class RqEvaluator:
         self._bind()
         ids = {key: self._attempts.job_id(key) for key in self._jobs if key not in self._delivered}
         picture = self._server.picture(list(ids.values()))
-        if late := picture.done & self._tried_again - self._jobs.keys():
-            # A second attempt's, or that of a worker which had been cut off: the store has the first.
-            self._server.clear(list(late))
+        if self._has_asked and (stored := picture.done - self._jobs.keys()):
+            # Whoever drives the run asks first for all that the store has no result of: the store has these. They are a
+            # second attempt's, or from before a kill that came between storing and releasing.
+            self._server.clear(list(stored))
         self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in picture.leases.values())
         if self._server.is_bound:
             held = {job_id for job_id, left in picture.leases.items() if left >= 0}

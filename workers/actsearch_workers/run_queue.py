@@ -35,11 +35,11 @@ MAX_NOTICES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class QueuedRun:
-    """A run as its queue knows it.
+    """A search, finals or a verification, as its queue knows it.
 
     Attributes:
-        id: what its keys and jobs carry: no other run has it, though another folder may have one of the same name.
-        name: the run's name in the store.
+        id: what its keys and jobs carry: nothing else has it, not even a run of the same name in another folder.
+        name: the name in the store of the run that it is part of.
         wanted: what it needs of its workers.
     """
 
@@ -159,8 +159,9 @@ class RunQueue:
         return queue_status(self._connection, self._run.id, self.environment)
 
     def withdraw(self) -> None:
-        """Have the workers forget the run."""
+        """Have the workers forget the run, and the server all that is kept for it."""
         withdraw(self._connection, self._run.id)
+        self._connection.delete(results_key(self._run.id))
 
 
 def _texts(values: Any) -> set[str]:
