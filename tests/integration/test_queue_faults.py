@@ -13,7 +13,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from actsearch.errors import RunPausedError
-from actsearch.evaluation import Evaluation
+from actsearch.evaluation import Evaluation, Outcome
 from actsearch_workers import pool
 from actsearch_workers.connection import connect
 from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
@@ -153,6 +153,27 @@ def test_results_that_the_store_has_are_cleared_by_the_next_controller(connectio
     assert connection.hkeys(results_key(RUN)) == [job(2).evaluation.encode()], "the store has job 1's"
     resumed.close()
     assert not connection.exists(results_key(RUN))
+
+
+def test_a_result_that_cannot_be_is_a_failed_attempt(connection: redis.Redis) -> None:
+    changes: list[dict[str, object]] = [
+        {"val_accuracy": 7.5},
+        {"val_accuracy": None},
+        {"steps": 2**70},
+        {"steps": job(1).recipe.steps + 1},
+        {"environment": "x" * 60_000},
+        {"outcome": Outcome.STOPPED, "predicted_accuracy": 0.9},
+    ]
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
+    jobs = [job(number) for number, _ in enumerate(changes)]
+    evaluator.submit(jobs)
+    for one, change in zip(jobs, changes, strict=True):
+        publish(connection, expected(one).model_copy(update=change))
+    assert evaluator.collect(0.1) == []
+    assert connection.hgetall(attempts_key(RUN)) == {one.evaluation.encode(): b"1" for one in jobs}
+    publish(connection, expected(jobs[0]))
+    assert collect_one(evaluator) == expected(jobs[0])
 
 
 def test_a_job_tried_again_stands_before_those_that_wait(connection: redis.Redis) -> None:

@@ -232,8 +232,7 @@ class RqEvaluator:
                 continue
             try:
                 evaluation = Evaluation.from_json(text)
-                if (evaluation.run, evaluation.evaluation) != (self.run.id, key):
-                    raise ConfigError(f"not the evaluation asked for, but {evaluation.evaluation[:20]!r}")
+                evaluation.check_answers(self._jobs[key])
             except ConfigError as err:
                 self._server.clear([key])
                 self._failed(Notice(evaluation=key, attempt=self._attempts.number(key), error=str(err)[:MAX_ERROR]))
