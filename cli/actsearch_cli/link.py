@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from actsearch_cli.metrics import Metrics
     from actsearch_workers.connection import Address
+    from actsearch_workers.matching import Wanted
     from actsearch_workers.queue import RqEvaluator
     from actsearch_workers.run_queue import QueuedRun
 
@@ -44,7 +45,7 @@ class Link:
 
     Attributes:
         address: the server.
-        connection: a client of it.
+        connection: a client of it, which is not patient: whoever drives the run waits for the server itself.
         environment: fingerprint of the only environment whose workers will do; None keeps what the run is bound to.
         watch: looks after what was started for the run, every few seconds.
         workers_may_come: whether others than those started for the run may come.
@@ -63,12 +64,9 @@ class Link:
 
         A verification trains on data of its own: it is bound to an environment of its own, which the server keeps.
         """
-        from actsearch_workers.matching import withdraw
         from actsearch_workers.queue import RqEvaluator
 
         run = self._run(store, name, part) if isinstance(part, str) else self._verification(store, name, part)
-        if self.environment == FIRST:
-            withdraw(self.connection, run.id)  # the server may still hold what it was bound to
         evaluator = partial(RqEvaluator, self.connection, run, watch=self.watch, workers_may_come=self.workers_may_come)
         if not isinstance(part, str):
             return evaluator()
@@ -76,16 +74,14 @@ class Link:
 
     def _run(self, store: Store, name: str, part: Literal["search", "finals"]) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.run_queue import QueuedRun
 
         run = store.run(name)
         environment = None if self.environment == FIRST else self.environment or run.environment
         wanted = Wanted(datasets=(run.config.dataset,), environment=environment, user_code=run.config.allow_user_code)
-        return QueuedRun(id=run.id if part == "search" else f"{run.id}-finals", name=name, wanted=wanted)
+        return self._queued(run.id if part == "search" else f"{run.id}-finals", name, wanted)
 
     def _verification(self, store: Store, name: str, verification: VerificationRecord) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.run_queue import QueuedRun
         from actsearch_workers.user_code import is_user_code
 
         settings = verification.plan.settings
@@ -94,7 +90,12 @@ class Link:
             environment=None if self.environment == FIRST else self.environment,
             user_code=any(is_user_code(one) for one in (*settings.data, *settings.children)),
         )
-        return QueuedRun(id=f"{store.run(name).id}-verify{verification.number}", name=name, wanted=wanted)
+        return self._queued(f"{store.run(name).id}-verify{verification.number}", name, wanted)
+
+    def _queued(self, id: str, name: str, wanted: "Wanted") -> "QueuedRun":  # noqa: A002
+        from actsearch_workers.run_queue import QueuedRun
+
+        return QueuedRun(id=id, name=name, wanted=wanted, is_bound_anew=self.environment == FIRST)
 
     def sightings(
         self, folder: RunFolder, evaluator: "RqEvaluator", in_flight_at_most: int | None

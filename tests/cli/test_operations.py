@@ -125,7 +125,9 @@ def test_each_part_of_a_run_has_a_queue_of_its_own(tmp_path: Path) -> None:
             assert link.evaluator(store, name, part).run.wanted.environment == ENVIRONMENT.fingerprint
         first = Link(address=link.address, connection=link.connection, environment="first")
         assert link.connection.hexists(ENVIRONMENTS_KEY, run)
-        assert first.evaluator(store, name).run.wanted.environment is None
+        again = first.evaluator(store, name)
+        assert again.run.wanted.environment is None
+        again.submit([job(1, run=name)])
         assert not link.connection.hexists(ENVIRONMENTS_KEY, run), "it is given up, and the next worker binds it"
 
 
@@ -139,7 +141,7 @@ def test_workers_that_a_run_starts_may_read_its_folders_of_images(
         return nullcontext(SimpleNamespace(check=None))
 
     monkeypatch.setattr("actsearch_workers.pool.LocalWorkers", workers)
-    monkeypatch.setattr("actsearch_workers.connection.connect", lambda _: None)
+    monkeypatch.setattr("actsearch_workers.connection.connect", lambda *_, **__: None)
     machine = Machine(devices=["cpu", "cpu"], address=Address("redis://nowhere"), allow_user_code=False)
     folder = create_run(tmp_path, "first", RunConfig(dataset="imagefolder:/own?size=32"))
     with machine.started(folder, None, ["digits", "imagefolder:/other"]):

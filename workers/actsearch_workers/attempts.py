@@ -72,9 +72,7 @@ class Attempts:
         self.connection.hset(deaths_key(self.run), notice.evaluation, json.dumps(counts))
         return counts[step]
 
-    def forget(self, evaluations: Sequence[str]) -> None:
-        """The store has these."""
-        for key in evaluations:
-            self._numbers.pop(key, None)
-            self._failures.pop(key, None)
-        self.connection.hdel(deaths_key(self.run), *evaluations)
+    def forget(self, evaluation: str) -> None:
+        """The store has this one. What the server knows of it goes with its result."""
+        self._numbers.pop(evaluation, None)
+        self._failures.pop(evaluation, None)

@@ -23,7 +23,11 @@ PASSWORD_FILE_VARIABLE = "ACTSEARCH_REDIS_PASSWORD_FILE"  # noqa: S105  (a varia
 GIVE_UP_SECONDS = 10.0
 """How long a server that was never reached is tried for."""
 RECONNECTS = 25
-"""Attempts of one command on a server that was reached before: with the back-off below, about a minute."""
+"""Attempts of a patient client's command: with the back-off below, a minute and a half (simulated: 87 to 105 s)."""
+PATIENT_ANSWER_SECONDS = 30.0
+"""How long a patient client waits for each answer."""
+ANSWER_SECONDS = 5.0
+"""How long one that is not waits, and how long both wait for a connection."""
 _SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -95,18 +99,20 @@ def redacted(url: str) -> str:
     return f"{parts.scheme}://{user}{at}{host}{parts.path}{'?' if query else ''}{query}"
 
 
-def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> redis.Redis:
-    """A client of a server that has answered; from then on its commands reconnect with back-off.
+def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS, patient: bool = True) -> redis.Redis:
+    """A client of a server that has answered.
 
     Args:
         address: the server.
         timeout_seconds: how long to wait for the first answer, also while the server reads its file.
+        patient: whether its commands reconnect with back-off from then on; else each gives up within seconds, for a
+            caller who has a loop of his own and other things to look after in it.
 
     Raises:
         ServerUnreachableError: nobody answers in time, or the password is wrong.
     """
     deadline = time.monotonic() + timeout_seconds
-    probe = _client(address, Retry(NoBackoff(), 0), answer_seconds=max(0.1, min(5.0, timeout_seconds)))
+    probe = _client(address, Retry(NoBackoff(), 0), answer_seconds=max(0.1, min(ANSWER_SECONDS, timeout_seconds)))
     pause = 0.02
     while True:
         try:
@@ -132,7 +138,10 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> re
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
     probe.close()
-    return _client(address, Retry(ExponentialWithJitterBackoff(cap=5.0, base=0.1), RECONNECTS), answer_seconds=30.0)
+    if not patient:
+        return _client(address, Retry(NoBackoff(), 0), answer_seconds=ANSWER_SECONDS)
+    backoff = ExponentialWithJitterBackoff(cap=5.0, base=0.1)
+    return _client(address, Retry(backoff, RECONNECTS), answer_seconds=PATIENT_ANSWER_SECONDS)
 
 
 def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redis:
@@ -141,7 +150,7 @@ def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redi
         return redis.Redis.from_url(
             address.url,
             retry=retry,
-            socket_connect_timeout=min(5.0, answer_seconds),
+            socket_connect_timeout=min(ANSWER_SECONDS, answer_seconds),
             socket_timeout=answer_seconds,
             health_check_interval=30,
             **options,

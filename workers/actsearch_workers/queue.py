@@ -7,8 +7,8 @@ attempt. Failures of machines are counted and bounded; a search never learns fro
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import redis
 
@@ -39,7 +39,8 @@ class RqEvaluator:
     """The Evaluator port of a search on RQ workers.
 
     Args:
-        connection: a client of the server (actsearch_workers.connection.connect).
+        connection: a client of the server (actsearch_workers.connection.connect); where it is not patient, `collect`
+            returns in time while the server is away.
         run: the run, and what it needs of its workers.
         max_retries: failed attempts of one job after which `collect` raises RunPausedError.
         watch: called every few seconds while waiting, to look after what the search started (LocalWorkers.check).
@@ -66,7 +67,9 @@ class RqEvaluator:
         self._on_environment = on_environment
         self._workers_may_come = workers_may_come
         self._patience_seconds = patience_seconds
+        self._submitted: dict[str, Job] = {}
         self._jobs: dict[str, Job] = {}
+        self._released: dict[str, str | None] = {}
         self._attempts = Attempts(connection, run.id)
         self._has_asked = False
         self._delivered: set[str] = set()
@@ -81,23 +84,16 @@ class RqEvaluator:
         """Queue jobs. One that is already queued, running or done is left as it is.
 
         The first call has every job in it that the store has no result of: results of others are cleared away.
-        Before a worker has bound the run to its environment the jobs wait here.
+        While the server is away, and before a worker has bound the run to its environment, the jobs wait here.
         """
-        jobs = [job for job in jobs if job.evaluation not in self._jobs]
-        if not jobs:
-            return
         for job in jobs:
             if job.run != self.run.name:
                 raise ConfigError(f"a job of run {job.run!r} was given to the queue of run {self.run.name!r}")
-        with _server_needed():
-            self._attempts.load([job.evaluation for job in jobs])
-            self._jobs |= {job.evaluation: job.model_copy(update={"run": self.run.id}) for job in jobs}
-            self._has_asked = True
-            if self._server.is_bound:
-                self._put_new([job.evaluation for job in jobs])
-            else:
-                self._bind()
-        self._next_sweep = 0.0
+            if job.evaluation not in self._jobs:
+                self._submitted[job.evaluation] = job.model_copy(update={"run": self.run.id})
+        if self._submitted:
+            self._next_sweep = 0.0
+            self._tell_server_now_or_later()
 
     def collect(self, timeout_seconds: float) -> list[Evaluation]:
         """Evaluations that have arrived since the last call, waiting up to the timeout for the first.
@@ -109,6 +105,7 @@ class RqEvaluator:
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
+                self._tell_server()
                 found = self._read_inbox(deadline)
                 if time.monotonic() >= self._next_sweep:
                     found |= self._sweep()
@@ -127,18 +124,16 @@ class RqEvaluator:
 
     def release(self, evaluations: Sequence[Evaluation]) -> None:
         """Forget evaluations that the store holds."""
-        keys = [e.evaluation for e in evaluations]
-        if not keys:
-            return
-        tried_again = [key for key in keys if key in self._jobs and self._attempts.number(key)]
-        with _server_needed():
+        for key in [e.evaluation for e in evaluations]:
             # Where an earlier attempt, given up as lost, came in after all, the one that still waits is taken back.
-            self._server.clear(keys, [self._attempts.job_id(key) for key in tried_again])
-            self._attempts.forget(keys)
-        for key in keys:
+            tried_again = key in self._jobs and self._attempts.number(key) > 0
+            self._released[key] = self._attempts.job_id(key) if tried_again else None
+            self._attempts.forget(key)
             self._jobs.pop(key, None)
             self._delivered.discard(key)
             self._missed_since.pop(key, None)
+        if self._released:
+            self._tell_server_now_or_later()
 
     def close(self) -> None:
         """The run is over: its workers may forget it, and nothing of it stays on the server."""
@@ -148,6 +143,8 @@ class RqEvaluator:
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
         with suppress(redis.exceptions.RedisError):
+            if self._unreachable_since is not None:
+                return self._status
             self._status = self._server.status().model_copy(
                 update={"silent": self._silent, "missing": len(self._missed_since)}
             )
@@ -156,6 +153,32 @@ class RqEvaluator:
     def why_nothing_moves(self, in_flight: int) -> list[str]:
         """Reasons, as far as the last `status` shows them; none where something moves."""
         return standstill(self._status, in_flight)
+
+    def _tell_server_now_or_later(self) -> None:
+        """Tell the server at once where it answers; else `collect` does so, which waits for it."""
+        if self._unreachable_since is not None:
+            return
+        try:
+            self._tell_server()
+        except _UNREACHABLE:
+            self._unreachable_since = time.monotonic()
+        except redis.exceptions.RedisError as err:
+            raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
+
+    def _tell_server(self) -> None:
+        """Tell the server what was released and submitted since it was last told; told twice it does the same."""
+        if self._released:
+            self._server.clear(list(self._released), [job_id for job_id in self._released.values() if job_id])
+            self._released.clear()
+        if self._submitted:
+            self._attempts.load(list(self._submitted))
+            self._jobs |= self._submitted
+            self._has_asked = True
+            if self._server.is_bound:
+                self._put_new(list(self._submitted))
+            else:
+                self._bind()
+            self._submitted.clear()
 
     def _bind(self) -> None:
         """Once a worker has bound the run, say so, and let the jobs that have waited for it go out."""
@@ -272,15 +295,6 @@ class RqEvaluator:
             ) from err
         self._watch()
         time.sleep(0.5)
-
-
-@contextmanager
-def _server_needed() -> Iterator[None]:
-    """Pause the run where the server refuses, or stays away for as long as its client reconnects (a minute)."""
-    try:
-        yield
-    except redis.exceptions.RedisError as err:
-        raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
 
 
 def _quarantined(job: Job, notice: Notice, deaths: int) -> Evaluation:

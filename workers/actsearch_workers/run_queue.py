@@ -20,6 +20,7 @@ from actsearch_workers.jobs import (
     SERIALIZER,
     AllowedJob,
     Notice,
+    deaths_key,
     inbox_key,
     lease_key,
     publish,
@@ -41,11 +42,13 @@ class QueuedRun:
         id: what its keys and jobs carry: nothing else has it, not even a run of the same name in another folder.
         name: the name in the store of the run that it is part of.
         wanted: what it needs of its workers.
+        is_bound_anew: whether it gives up the environment that the server may hold for it.
     """
 
     id: str
     name: str
     wanted: Wanted
+    is_bound_anew: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,7 @@ class RunQueue:
     def __init__(self, connection: redis.Redis, run: QueuedRun) -> None:
         self._connection = connection
         self._run = run
+        self._gives_up_binding = run.is_bound_anew
         self._queue: rq.Queue | None = None
         self.environment: Environment | None = None
 
@@ -89,6 +93,9 @@ class RunQueue:
 
     def bind(self) -> bool:
         """Ask the workers for one that binds the run, again and again; whether one has, since the last call."""
+        if self._gives_up_binding:
+            withdraw(self._connection, self._run.id)
+            self._gives_up_binding = False
         announce(self._connection, self._run.id, self._run.wanted, self.environment)
         if self.is_bound:
             return False
@@ -146,9 +153,10 @@ class RunQueue:
         publish(self._connection, evaluation)
 
     def clear(self, evaluations: Sequence[str], job_ids: Sequence[str] = ()) -> None:
-        """Remove results, and jobs that still wait."""
+        """Remove results, what is known of deaths, and jobs that still wait."""
         with self._connection.pipeline(transaction=True) as pipe:
             pipe.hdel(results_key(self._run.id), *evaluations)
+            pipe.hdel(deaths_key(self._run.id), *evaluations)
             if self._queue is not None:
                 for job_id in job_ids:
                     pipe.lrem(self._queue.key, 1, job_id)
