@@ -25,6 +25,7 @@ from actsearch_workers.connection import Address, connect
 from actsearch_workers.environment import PROCESS_ENVIRONMENT
 from actsearch_workers.processes import start, stop
 from actsearch_workers.server import find_program
+from actsearch_workers.sight import Sighting
 from tests.integration.conftest import command, eventually
 from tests.integration.course import RUN, children, leads_group
 
@@ -134,6 +135,13 @@ class Cluster:
             return store.summary(run).told
         return 0  # not made yet
 
+    @property
+    def tried_again(self) -> int:
+        """Attempts that came to nothing and were tried again, as the controller last saw it."""
+        sighting = Sighting.read(RunFolder(self.runs_dir / RUN).queue)
+        assert sighting is not None, "a controller is or was at work"
+        return sighting.queue.retries
+
     def log(self, place: str) -> Path:
         """What a place's processes have printed."""
         return self.folder / f"{place}.log"
@@ -194,6 +202,13 @@ class Cluster:
         return "; ".join(
             f"{name}: {self.log(name).read_text()[-300:]}" for name in self.places if self.log(name).exists()
         )
+
+
+def fill(path: Path) -> None:
+    """Writes a file until its disk is full. Without a buffer, which would be written again when it is closed."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def hurt(pids: Sequence[int], number: signal.Signals) -> None:
