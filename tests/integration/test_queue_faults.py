@@ -15,7 +15,16 @@ from actsearch.evaluation import Evaluation, Outcome
 from actsearch_workers import connection as connection_module
 from actsearch_workers import pool
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
+from actsearch_workers.jobs import (
+    INBOX_SECONDS,
+    AllowedJob,
+    attempts_key,
+    inbox_key,
+    job_id,
+    lease_key,
+    publish,
+    results_key,
+)
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
@@ -129,11 +138,16 @@ def test_a_late_result_of_an_attempt_given_up_counts_once(connection: redis.Redi
     evaluator.release([evaluation])
     assert evaluator.collect(0.1) == []
     assert connection.llen(QUEUE_KEY) == 0
+    assert not connection.exists(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 1))), "taken back, with its hash"
     assert connection.hlen(results_key(RUN)) == 0
     publish(connection, expected(job(1)))
     assert connection.hlen(results_key(RUN)) == 1
     eventually(lambda: evaluator.collect(0.5) or connection.hlen(results_key(RUN)) == 0)
     assert connection.hgetall(attempts_key(RUN)) == {job(1).evaluation.encode(): b"1"}
+    publish(connection, expected(job(1)))
+    assert 0 < connection.ttl(inbox_key(RUN)) <= INBOX_SECONDS
+    evaluator.close()
+    assert connection.keys("actsearch:*") == []
 
 
 def test_results_that_the_store_has_are_cleared_by_the_next_controller(connection: redis.Redis) -> None:

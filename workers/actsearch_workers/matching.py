@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from actsearch.config import Settings
 from actsearch.errors import CallerError
 from actsearch_workers.environment import Environment
-from actsearch_workers.jobs import QUEUE, Notice, inbox_key
+from actsearch_workers.jobs import QUEUE, Notice, tell
 
 RUNS_KEY = "actsearch:runs"
 """Hash of run id to Wanted: the runs whose controllers are at work, or were killed."""
@@ -124,7 +124,7 @@ class Matcher:
     def _bind(connection: redis.Redis, run: str, here: Environment) -> Environment:
         """The environment that the run is bound to: `here`, unless another worker was faster."""
         if connection.hsetnx(ENVIRONMENTS_KEY, run, here.model_dump_json()):
-            connection.rpush(inbox_key(run), Notice(evaluation="").model_dump_json())
+            tell(connection, run, Notice(evaluation=""))
             log.info("run %s is bound to environment %s", run, here)
             return here
         return _environment(connection.hget(ENVIRONMENTS_KEY, run)) or here

@@ -20,6 +20,7 @@ from actsearch_workers.jobs import (
     SERIALIZER,
     AllowedJob,
     Notice,
+    attempts_key,
     deaths_key,
     inbox_key,
     lease_key,
@@ -138,7 +139,7 @@ class RunQueue:
         """Where these jobs are, and which evaluations of the run have results."""
         with self._connection.pipeline(transaction=True) as pipe:
             pipe.hkeys(results_key(self._run.id))
-            pipe.lrange(self._queue.key if self._queue else "", 0, -1)
+            pipe.lrange(self._waiting, 0, -1)
             for job_id in job_ids:
                 pipe.pttl(lease_key(job_id))
             done, queued, *leases = pipe.execute()
@@ -155,12 +156,19 @@ class RunQueue:
     def clear(self, evaluations: Sequence[str], job_ids: Sequence[str] = ()) -> None:
         """Remove results, what is known of deaths, and jobs that still wait."""
         with self._connection.pipeline(transaction=True) as pipe:
+            for job_id in job_ids:
+                pipe.lrem(self._waiting, 1, job_id)
             pipe.hdel(results_key(self._run.id), *evaluations)
             pipe.hdel(deaths_key(self._run.id), *evaluations)
-            if self._queue is not None:
-                for job_id in job_ids:
-                    pipe.lrem(self._queue.key, 1, job_id)
-            pipe.execute()
+            removed = pipe.execute()
+        # A worker may have the others: RQ ends those.
+        if waiting := [AllowedJob.key_for(job_id) for job_id, count in zip(job_ids, removed, strict=False) if count]:
+            self._connection.delete(*waiting)
+
+    @property
+    def _waiting(self) -> str:
+        """Key of the list of jobs that wait; of none before the run is bound."""
+        return "" if self._queue is None else str(self._queue.key)
 
     def status(self) -> QueueStatus:
         """The server's workers, and how many jobs wait."""
@@ -169,7 +177,7 @@ class RunQueue:
     def withdraw(self) -> None:
         """Have the workers forget the run, and the server all that is kept for it."""
         withdraw(self._connection, self._run.id)
-        self._connection.delete(results_key(self._run.id))
+        self._connection.delete(*(key(self._run.id) for key in (results_key, attempts_key, deaths_key, inbox_key)))
 
 
 def _texts(values: Any) -> set[str]:
