@@ -45,6 +45,8 @@ def find_store(option: str | None, environment: Mapping[str, str]) -> URL | None
 def parse_store(text: str, source: str) -> URL:
     """The URL of a PostgreSQL database, with the driver that we have; `source` is named where it is none."""
     right = "postgresql://USER@HOST/DATABASE"
+    if text.count("@") > 1:  # a part of a password would count as the host, and be shown
+        raise ConfigError(f"{source} has more than one @; right would be {right}, and %40 for any other @")
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -82,5 +84,7 @@ def holds_password(url: URL) -> bool:
 
 def shown(url: URL) -> str:
     """The URL as people may see it, with `***` for a password wherever it stands."""
+    if url.password is not None and "@" in f"{url.host}{url.database}":  # the rest of a password that holds an @
+        return f"{url.drivername}://***"
     hidden = {key: "***" for key in url.query if "password" in key}
     return url.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

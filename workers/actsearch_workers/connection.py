@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -29,6 +29,7 @@ PATIENT_ANSWER_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 """How long one that is not waits, and how long both wait for a connection."""
 _SCHEMES = ("redis", "rediss", "unix")
+_RIGHT = "right would be redis://HOST:PORT/0, and in a password %40 for @, %2F for /, %3F for ?, %23 for #, %25 for %"
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,27 @@ def environment_of(address: Address) -> dict[str, str]:
 
 
 def redacted(url: str) -> str:
-    """The URL with `***` for its password, whether that stands before the host or in the query."""
+    """The URL with `***` for its password, whether that stands before the host or in the query.
+
+    Of any text: where a password holds what should be encoded too, only a user's name is shown before the last @.
+    """
     try:
-        parts = urlsplit(url)
+        urlsplit(url)
     except ValueError:
         return "(not a URL)"
-    user, at, host = parts.netloc.rpartition("@")
+    scheme, is_url, rest = url.partition("://")
+    if not is_url:
+        return "(not a URL)"
+    user, at, host = rest.rpartition("@")
     if ":" in user:
-        user = user.split(":")[0] + ":***"
-    query = urlencode([(k, "***" if "password" in k else v) for k, v in parse_qsl(parts.query)], safe="*/")
-    return f"{parts.scheme}://{user}{at}{host}{parts.path}{'?' if query else ''}{query}"
+        user = user.partition(":")[0] + ":***"
+    place, mark, query = f"{user}{at}{host}".partition("?")
+    return f"{scheme}://{place}{mark}{'&'.join(map(_redacted_parameter, query.split('&')))}"
+
+
+def _redacted_parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}{equals}***" if "password" in unquote(name) else text
 
 
 def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS, patient: bool = True) -> redis.Redis:
@@ -146,6 +158,7 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS, patie
 
 def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redis:
     options = {} if address.password is None else {"password": address.password}
+    _split(address.url, "the server's address")
     try:
         return redis.Redis.from_url(
             address.url,
@@ -160,10 +173,14 @@ def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redi
 
 
 def _split(url: str, source: str) -> SplitResult:
+    """The URL's parts; `ConfigError`, which does not repeat it, where a password may stand in the wrong one."""
     try:
         parts = urlsplit(url)
-    except ValueError:
-        raise ConfigError(f"{source} is not a URL; right would be redis://HOST:PORT/0") from None
+        _ = parts.port  # parsed when it is asked for
+    except ValueError:  # its text may hold a part of the password
+        raise ConfigError(f"{source} is not a URL; {_RIGHT}") from None
+    if parts.netloc and "@" in parts.path + parts.query + parts.fragment:
+        raise ConfigError(f"{source} has an @ behind its host; {_RIGHT}")
     if parts.scheme not in _SCHEMES:
         raise ConfigError(
             f"{source} = '{redacted(url)}': a Redis URL starts with redis://, rediss:// or unix://, "
