@@ -1,5 +1,6 @@
 """The way from whoever drives a run to its workers, and what was last seen on it."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from actsearch_workers.matching import Wanted
     from actsearch_workers.queue import RqEvaluator
     from actsearch_workers.run_queue import QueuedRun
+
+log = logging.getLogger("actsearch.look")
+log.addHandler(logging.NullHandler())  # nothing goes to stderr, where a view may be, unless logs are set up
 
 LOOK_SECONDS = 2.0
 """How often what is seen of the queue is written down for `status`."""
@@ -112,13 +116,17 @@ class Link:
                 return
             due = time.monotonic() + LOOK_SECONDS
             seen = evaluator.status()
-            Sighting(
+            sighting = Sighting(
                 at=time.time(),
                 address=address,
                 in_flight=progress.in_flight,
                 in_flight_at_most=in_flight_at_most,
                 queue=seen,
-            ).write(folder.queue)
+            )
+            try:
+                sighting.write(folder.queue)
+            except OSError as err:  # the search goes on without: the file serves `status` alone
+                log.warning("cannot write %s: %s", folder.queue, err)
             if self.metrics is not None:
                 is_stalled = bool(evaluator.why_nothing_moves(progress.in_flight))
                 self.metrics.show(run, progress, seen, is_stalled=is_stalled)

@@ -11,10 +11,11 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import redis
 
 from actsearch.config import RunConfig
 from actsearch.errors import ConfigError
-from actsearch.runs import create_run
+from actsearch.runs import RunFolder, create_run
 from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
 from actsearch_cli.link import Link, Part, check_environment, serve_metrics
@@ -23,8 +24,9 @@ from actsearch_cli.metrics import Metrics, address
 from actsearch_workers import logs
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY
+from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from actsearch_workers.sight import QueueStatus, WorkerState
+from actsearch_workers.sight import QueueStatus, Sighting, WorkerState
 from tests.integration.fake_training import ENVIRONMENT, bind, job
 from tests.workers.test_server import free_port
 
@@ -129,6 +131,25 @@ def test_each_part_of_a_run_has_a_queue_of_its_own(tmp_path: Path) -> None:
         assert again.run.wanted.environment is None
         again.submit([job(1, run=name)])
         assert not link.connection.hexists(ENVIRONMENTS_KEY, run), "it is given up, and the next worker binds it"
+
+
+def test_a_file_for_status_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluator = SimpleNamespace(run=SimpleNamespace(name="first"), status=QueueStatus)
+    link = Link(address=Address("redis://nowhere"), connection=cast(redis.Redis, None))
+    folder = RunFolder(tmp_path)
+    look = link.sightings(folder, cast(RqEvaluator, evaluator), None)
+    monkeypatch.setattr("actsearch_cli.link.LOOK_SECONDS", 0.0)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", lambda *_, **__: Path("/dev/full").write_bytes(b"x"))
+        look(SimpleNamespace(told=1, in_flight=5))
+    assert "No space left on device" in caplog.text
+    assert Sighting.read(folder.queue) is None
+    look(SimpleNamespace(told=2, in_flight=4))
+    found = Sighting.read(folder.queue)
+    assert found is not None
+    assert found.in_flight == 4
 
 
 def test_workers_that_a_run_starts_may_read_its_folders_of_images(
