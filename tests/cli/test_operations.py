@@ -77,7 +77,7 @@ def test_prometheus_reads_the_run(capsys: pytest.CaptureFixture[str]) -> None:
         lines = answer.read().decode().splitlines()
     found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert found['actsearch_evaluations_told{run="run1"}'] == "17.0"
-    assert found['actsearch_attempts_failed{run="run1"}'] == "2.0"
+    assert found['actsearch_attempts_tried_again{run="run1"}'] == "2.0"
     assert found['actsearch_stalled{run="run1"}'] == "0.0"
     states = {
         state: found[f'actsearch_workers{{run="run1",state="{state}"}}']

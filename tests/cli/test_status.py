@@ -88,7 +88,7 @@ def test_it_counts_workers_and_says_why_nothing_moves(tmp_path: Path, capsys: py
         assert workers == {"all": 2, "fit": 1, "busy": 1, "queued": 0, "retries": 3}
         assert actsearch(["status", str(folder.path)]) == 0
         text = capsys.readouterr().out
-        assert "1 of 1 busy with this run, 1 of another environment, 3 attempts failed and were tried again" in text
+        assert "1 of 1 busy with this run, 1 of another environment, 3 attempts tried again" in text
         server.close()
         assert "is down" in status()["waiting"][0]
     gone = status()

@@ -105,7 +105,7 @@ def tell(connection: redis.Redis, run: str, notice: Notice) -> None:
 
 
 def attempts_key(run: str) -> str:
-    """Hash of evaluation to the number of attempts that failed."""
+    """Hash of evaluation to the number of attempts that came to nothing: failed, lost or handed back."""
     return f"actsearch:attempts:{run}"
 
 

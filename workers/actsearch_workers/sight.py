@@ -40,7 +40,7 @@ class QueueStatus(Settings):
     queued: int = 0
     """Jobs of the run's environment that wait for a worker, of all runs bound to it."""
     retries: int = 0
-    """Attempts of this run's jobs that failed."""
+    """Attempts of this run's jobs that came to nothing and were tried again: failed, lost or handed back."""
     environment: str | None = None
     """What the run is bound to; None until a worker has bound it."""
     silent: int = 0
