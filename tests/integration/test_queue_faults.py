@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from actsearch.errors import RunPausedError
-from actsearch.evaluation import Evaluation, Outcome
+from actsearch.evaluation import CurvePoint, Evaluation, Outcome
 from actsearch_workers import connection as connection_module
 from actsearch_workers import pool
 from actsearch_workers.connection import connect
@@ -212,6 +212,21 @@ def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, st
     assert connection.llen(QUEUE_KEY) == 0
     # Nothing that is still needed carries a time to live.
     assert connection.ttl(results_key(RUN)) == -1
+
+
+def test_what_is_done_is_not_read_before_it_is_collected(connection: redis.Redis) -> None:
+    """A resumed run may have a hundred megabytes of results waiting."""
+    bind(connection)
+    point = CurvePoint(step=1, val_accuracy=0.5, val_loss=1.0)
+    jobs = [job(number) for number in range(20)]
+    for one in jobs:
+        publish(connection, expected(one).model_copy(update={"curve": (point,) * 1000}))
+    evaluator = RqEvaluator(connection, QUEUED)
+    before = connection.info("stats")["total_net_output_bytes"]
+    evaluator.submit(jobs)
+    assert connection.info("stats")["total_net_output_bytes"] - before < 40_000, "one result has more"
+    assert connection.llen(QUEUE_KEY) == 0
+    assert collect_all(evaluator, 20)[jobs[0].evaluation].curve[-1] == point
 
 
 @pytest.mark.slow

@@ -189,10 +189,9 @@ class RqEvaluator:
 
     def _put_new(self, keys: Sequence[str]) -> None:
         """Queue those that have no result yet."""
-        if not keys:
-            return
-        for key, result in zip(keys, self._server.results(keys), strict=True):
-            if result is None:
+        done = self._server.done(keys)
+        for key in keys:
+            if key not in done:
                 self._server.put(self._jobs[key], self._attempts.job_id(key))
 
     def _read_inbox(self, deadline: float) -> set[str]:
@@ -270,7 +269,7 @@ class RqEvaluator:
         job = self._jobs.get(key)
         if job is None or key in self._delivered or notice.attempt != self._attempts.number(key):
             return
-        if self._server.results([key]) != [None]:
+        if self._server.done([key]):
             return  # it was killed after it had written its result
         deaths = self._attempts.deaths(notice)
         self._attempts.over(notice)  # where the run pauses too: a resumed one goes straight on with the next

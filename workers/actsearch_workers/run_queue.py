@@ -145,6 +145,13 @@ class RunQueue:
             done, queued, *leases = pipe.execute()
         return Picture(done=_texts(done), queued=_texts(queued), leases=dict(zip(job_ids, leases, strict=True)))
 
+    def done(self, evaluations: Sequence[str]) -> set[str]:
+        """Those that have a result, without reading it."""
+        with self._connection.pipeline(transaction=False) as pipe:
+            for evaluation in evaluations:
+                pipe.hexists(results_key(self._run.id), evaluation)
+            return {key for key, is_there in zip(evaluations, pipe.execute(), strict=True) if is_there}
+
     def results(self, evaluations: Sequence[str]) -> list[bytes | None]:
         """The JSON of each one's Evaluation, as somebody put it there; None where there is none."""
         return cast(list[bytes | None], self._connection.hmget(results_key(self._run.id), list(evaluations)))
