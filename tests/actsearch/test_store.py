@@ -214,7 +214,7 @@ def test_summary_counts_and_names_the_best(store: Store) -> None:
     assert summary.best is not None
     assert (summary.best.number, summary.best.reward, summary.best.names) == (2, 0.7, ("Swish",))
     assert (summary.batches_asked, summary.batches_told, summary.last_new_batch) == (1, 0, 0)
-    assert [record.number for record in store.unfinished("first")] == [5]
+    assert [record.number for record in store.evaluations("first") if record.evaluation is None] == [5]
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------

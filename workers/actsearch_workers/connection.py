@@ -16,6 +16,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from actsearch.errors import ConfigError, ServerUnreachableError
+from actsearch.passwords import from_file, on_command_line
 
 URL_VARIABLE = "ACTSEARCH_REDIS_URL"
 PASSWORD_FILE_VARIABLE = "ACTSEARCH_REDIS_PASSWORD_FILE"  # noqa: S105  (a variable's name)
@@ -62,16 +63,10 @@ def find_address(
     source = "--redis-url" if url_option else URL_VARIABLE
     holds_password = _holds_password(_split(url, source))
     if url_option and holds_password:
-        raise ConfigError(
-            f"--redis-url = '{redacted(url)}': a command line shows its password to every user of the machine; "
-            f"give it by --redis-password-file, {PASSWORD_FILE_VARIABLE} or {URL_VARIABLE}"
-        )
-    file = password_file_option or environment.get(PASSWORD_FILE_VARIABLE) or None
-    if file is None:
-        return Address(url)
-    if holds_password:
-        raise ConfigError(f"a password stands both in {source} and in the file {file}; give one of them")
-    return Address(url, _read_password(Path(file)))
+        ways = f"--redis-password-file, {PASSWORD_FILE_VARIABLE} or {URL_VARIABLE}"
+        raise on_command_line("--redis-url", redacted(url), ways)
+    file = password_file_option or environment.get(PASSWORD_FILE_VARIABLE)
+    return Address(url, from_file(file, "Redis", second_to=source if holds_password else None))
 
 
 def environment_of(address: Address) -> dict[str, str]:
@@ -191,16 +186,6 @@ def _split(url: str, source: str) -> SplitResult:
 
 def _holds_password(parts: SplitResult) -> bool:
     return bool(parts.password) or any("password" in key for key, _ in parse_qsl(parts.query))
-
-
-def _read_password(file: Path) -> str:
-    try:
-        password = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"cannot read the Redis password file {file}: {err.__class__.__name__}") from err
-    if not password:
-        raise ConfigError(f"the Redis password file {file} is empty")
-    return password
 
 
 def _first_line(err: Exception) -> str:

@@ -6,7 +6,6 @@ It is the supervisor that a search of days would have (systemd, Compose, Kuberne
 import os
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,6 @@ from typing import Self
 
 import redis
 
-from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.environment import PROCESS_ENVIRONMENT
@@ -27,7 +25,7 @@ from actsearch_workers.processes import start, stop
 from actsearch_workers.server import find_program
 from actsearch_workers.sight import Sighting
 from tests.integration.conftest import command, eventually
-from tests.integration.course import RUN, children, leads_group
+from tests.integration.course import RUN, told, trainings
 
 LOOK_SECONDS = 0.1
 RESTART_SECONDS = 0.5
@@ -125,15 +123,13 @@ class Cluster:
 
     @property
     def trainings(self) -> list[int]:
-        """Process ids of the children in training: forks of the workers, each in a process group of its own."""
-        return [pid for worker in self.workers for pid in children(worker) if leads_group(pid)]
+        """Process ids of the children in training."""
+        return trainings(self.workers)
 
     @property
     def told(self) -> int:
         """Results in the store."""
-        with suppress(RunError, sqlite3.Error), RunFolder(self.runs_dir / RUN).open() as (store, run):
-            return store.summary(run).told
-        return 0  # not made yet
+        return told(self.runs_dir)
 
     @property
     def tried_again(self) -> int:
