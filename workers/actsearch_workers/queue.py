@@ -69,6 +69,7 @@ class RqEvaluator:
         self._patience_seconds = patience_seconds
         self._submitted: dict[str, Job] = {}
         self._jobs: dict[str, Job] = {}
+        self._not_put: dict[str, Job] = {}
         self._released: dict[str, str | None] = {}
         self._attempts = Attempts(connection, run.id)
         self._has_asked = False
@@ -142,9 +143,11 @@ class RqEvaluator:
 
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
+        if self._unreachable_since is not None:
+            away = time.monotonic() - self._unreachable_since
+            self._status = self._status.model_copy(update={"away_seconds": away})
+            return self._status
         with suppress(redis.exceptions.RedisError):
-            if self._unreachable_since is not None:
-                return self._status
             self._status = self._server.status().model_copy(
                 update={"silent": self._silent, "missing": len(self._missed_since)}
             )
@@ -173,26 +176,22 @@ class RqEvaluator:
         if self._submitted:
             self._attempts.load(list(self._submitted))
             self._jobs |= self._submitted
+            self._not_put |= self._submitted
             self._has_asked = True
-            if self._server.is_bound:
-                self._put_new(list(self._submitted))
-            else:
-                self._bind()
             self._submitted.clear()
+            self._bind()
 
     def _bind(self) -> None:
-        """Once a worker has bound the run, say so, and let the jobs that have waited for it go out."""
+        """Ask the workers for one that binds the run; once one has, let the jobs that have waited for it go out."""
         if self._server.bind():
             assert self._server.environment is not None
             self._on_environment(self._server.environment)
-            self._put_new(list(self._jobs))
-
-    def _put_new(self, keys: Sequence[str]) -> None:
-        """Queue those that have no result yet."""
-        done = self._server.done(keys)
-        for key in keys:
-            if key not in done:
-                self._server.put(self._jobs[key], self._attempts.job_id(key))
+        if self._server.is_bound and self._not_put:
+            done = self._server.done(list(self._not_put))
+            for key, job in self._not_put.items():
+                if key in self._jobs and key not in done:
+                    self._server.put(job, self._attempts.job_id(key))
+            self._not_put.clear()
 
     def _read_inbox(self, deadline: float) -> set[str]:
         """Wait for a notice, at most until the deadline or the next sweep; the evaluations that have results."""
