@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection
 from enum import StrEnum
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -20,6 +20,13 @@ from actsearch.errors import ConfigError
 
 MAX_BYTES = 64 * 1024
 """Limit of a job's and of an evaluation's JSON."""
+
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""A whole number that databases and JSON readers keep."""
+Steps = Annotated[int, Field(ge=0, le=1_000_000)]
+"""Optimizer steps, at most those of `Recipe`."""
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class Outcome(StrEnum):
@@ -64,8 +71,8 @@ class _Message(Settings):
 class CurvePoint(Settings):
     """Validation accuracy (0–1) and mean cross-entropy (nats) after `step` steps."""
 
-    step: int
-    val_accuracy: float
+    step: Steps
+    val_accuracy: Accuracy
     val_loss: float
 
 
@@ -132,12 +139,12 @@ class Job(_Message):
 class LayerRecord(Settings):
     """One activation of a child after training."""
 
-    name: str
+    name: str = Field(max_length=1000)
     """The module's path in the child."""
-    channels: int
+    channels: Count
     betas: dict[str, tuple[float, ...]]
     """For each β its trained values, signed: one a channel up to 64 channels, else 33 equally spaced quantiles."""
-    histogram: tuple[int, ...]
+    histogram: tuple[Count, ...]
     """Counts of pre-activations (what the activation received) on validation images, in equal bins over [-10, 10];
     the first and last bin also hold what lies outside."""
 
@@ -145,34 +152,53 @@ class LayerRecord(Settings):
 class Evaluation(_Message):
     """What became of one job."""
 
-    run: str
-    evaluation: str
+    run: str = Field(min_length=1, max_length=200)
+    evaluation: str = Field(pattern=r"^[0-9a-f]{16}$")
     outcome: Outcome
-    reason: str = ""
+    reason: str = Field("", max_length=2000)
     """One line for a person; empty for `trained`."""
-    val_accuracy: float | None = None
+    val_accuracy: Accuracy | None = None
     """After the last step done, 0–1; None unless trained or stopped."""
     val_loss: float | None = None
-    test_accuracy: float | None = None
+    test_accuracy: Accuracy | None = None
     """After the last step, 0–1; None unless trained by a job that measures it."""
-    predicted_accuracy: float | None = None
+    predicted_accuracy: Accuracy | None = None
     """Validation accuracy after the recipe's last step that the job's rung forecast, 0–1; None unless stopped."""
-    steps: int = 0
+    steps: Steps = 0
     """Steps done."""
     gain: float = 1.0
     """The constant that the function was multiplied by."""
     curve: tuple[CurvePoint, ...] = ()
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Wall-clock seconds of the whole job."""
-    seconds_per_step: float | None = None
+    seconds_per_step: Seconds | None = None
     """Median over the steps."""
-    parameters: int | None = None
+    parameters: Count | None = None
     """Parameters of the child, β included."""
     layers: tuple[LayerRecord, ...] = ()
-    worker: str = ""
+    worker: str = Field("", max_length=200)
     """Name of the worker that ran it."""
-    environment: str = ""
+    environment: str = Field("", max_length=2000)
     """Fingerprint of torch, device and data there."""
+
+    @model_validator(mode="after")
+    def _has_what_its_reward_is(self) -> Self:
+        if self.outcome is Outcome.TRAINED and self.val_accuracy is None:
+            raise ValueError("what is trained has a val_accuracy")
+        if self.outcome is Outcome.STOPPED and self.predicted_accuracy is None:
+            raise ValueError("what is stopped has a predicted_accuracy")
+        return self
+
+    def check_answers(self, job: Job) -> None:
+        """`ConfigError`, one line, where this cannot be what became of that job."""
+        if (self.run, self.evaluation) != (job.run, job.evaluation):
+            raise ConfigError(f"not the evaluation asked for, but {self.evaluation} of run {self.run!r}")
+        if self.steps > job.recipe.steps:
+            raise ConfigError(f"steps = {self.steps}: the job has {job.recipe.steps}")
+        if self.outcome is Outcome.STOPPED and not job.rungs:
+            raise ConfigError("stopped early, though the job has no rung")
+        if job.measures_test and self.outcome is Outcome.TRAINED and self.test_accuracy is None:
+            raise ConfigError("no test_accuracy, which the job asks for")
 
     @property
     def reward(self) -> float:

@@ -202,7 +202,7 @@ def table(folder: Path) -> str:
                 ("search made anew from the store", "reopened"),
             )
         },
-        "attempts that failed, tried again": str(rows[-1]["retries"]),
+        "attempts tried again": str(rows[-1]["retries"]),
         "trace": f"`{run['trace'][:16]}…`",
     }
     return "\n".join(["| | |", "| --- | --- |", *(f"| {what} | {found} |" for what, found in cells.items())])

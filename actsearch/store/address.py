@@ -5,12 +5,12 @@ error: it comes from a variable, from a file, or from where PostgreSQL's own cli
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from actsearch.errors import ConfigError
+from actsearch.passwords import from_file, on_command_line
 
 URL_VARIABLE = "ACTSEARCH_STORE_URL"
 PASSWORD_FILE_VARIABLE = "ACTSEARCH_STORE_PASSWORD_FILE"  # noqa: S105  (a variable's name)
@@ -35,16 +35,16 @@ def find_store(option: str | None, environment: Mapping[str, str]) -> URL | None
         return None
     url = parse_store(text, "--store" if option else URL_VARIABLE)
     if option and holds_password(url):
-        raise ConfigError(
-            f"--store = '{shown(url)}': a command line shows its password to every user of the machine; give it by "
-            f"{PASSWORD_FILE_VARIABLE}, {URL_VARIABLE}, PGPASSWORD or ~/.pgpass"
-        )
+        ways = f"{PASSWORD_FILE_VARIABLE}, {URL_VARIABLE}, PGPASSWORD or ~/.pgpass"
+        raise on_command_line("--store", shown(url), ways)
     return with_password(url, environment)
 
 
 def parse_store(text: str, source: str) -> URL:
     """The URL of a PostgreSQL database, with the driver that we have; `source` is named where it is none."""
     right = "postgresql://USER@HOST/DATABASE"
+    if text.count("@") > 1:  # a part of a password would count as the host, and be shown
+        raise ConfigError(f"{source} has more than one @; right would be {right}, and %40 for any other @")
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -56,18 +56,9 @@ def parse_store(text: str, source: str) -> URL:
 
 def with_password(url: URL, environment: Mapping[str, str]) -> URL:
     """The URL with the password from the file that ACTSEARCH_STORE_PASSWORD_FILE names, if it names one."""
-    file = environment.get(PASSWORD_FILE_VARIABLE) or None
-    if file is None:
-        return url
-    if holds_password(url):
-        raise ConfigError(f"a password stands both in {URL_VARIABLE} and in the file {file}; give one of them")
-    try:
-        password = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"cannot read the store's password file {file}: {err.__class__.__name__}") from err
-    if not password:
-        raise ConfigError(f"the store's password file {file} is empty")
-    return url.set(password=password)
+    held = URL_VARIABLE if holds_password(url) else None
+    password = from_file(environment.get(PASSWORD_FILE_VARIABLE), "store's", second_to=held)
+    return url if password is None else url.set(password=password)
 
 
 def without_password(url: URL) -> URL:
@@ -82,5 +73,7 @@ def holds_password(url: URL) -> bool:
 
 def shown(url: URL) -> str:
     """The URL as people may see it, with `***` for a password wherever it stands."""
+    if url.password is not None and "@" in f"{url.host}{url.database}":  # the rest of a password that holds an @
+        return f"{url.drivername}://***"
     hidden = {key: "***" for key in url.query if "password" in key}
     return url.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

@@ -7,7 +7,6 @@ can go on from here after a kill. What was measured on test images stands in a t
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pydantic import TypeAdapter
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -16,9 +15,8 @@ from actsearch.errors import RunError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, LayerRecord, Outcome
 from actsearch.finals import FinalsPlan, FinalsResult
 from actsearch.store.records import FinalEvaluationRecord, FinalsRecord, FinalTestRecord, RunState
+from actsearch.store.results import LAYERS
 from actsearch.store.schema import FinalEvaluationRow, FinalsRow, FinalTestRow
-
-_LAYERS = TypeAdapter(tuple[LayerRecord, ...])
 
 
 class FinalsStore:
@@ -71,7 +69,7 @@ class FinalsStore:
         """The layer records of one training; empty where it has no result."""
         with Session(self._engine) as session:
             row = session.get(FinalEvaluationRow, (self._run_id(session, run), key))
-            return () if row is None else _LAYERS.validate_json(row.layers)
+            return () if row is None else LAYERS.validate_json(row.layers)
 
     def test_accuracies(self, run: str) -> list[FinalTestRecord]:
         """Everything measured on test images, by function, child and seed."""
@@ -137,7 +135,7 @@ class FinalsStore:
                         key=evaluation.evaluation,
                         reward=evaluation.reward,
                         result=evaluation.model_copy(update={"layers": (), "test_accuracy": None}).to_json(),
-                        layers=_LAYERS.dump_json(evaluation.layers).decode(),
+                        layers=LAYERS.dump_json(evaluation.layers).decode(),
                         finished_at=now,
                     )
                 )

@@ -158,10 +158,6 @@ class Store:
         """
         return self._evaluations(name, layers=layers)
 
-    def unfinished(self, name: str) -> list[EvaluationRecord]:
-        """The evaluations that have no result yet, in the order asked."""
-        return self._evaluations(name, EvaluationRow.finished_at.is_(None))
-
     def lookup(self, name: str, keys: Sequence[str]) -> dict[str, EvaluationRecord]:
         """Those of the evaluations with these keys that the run has asked for, by key, without layer records."""
         found: dict[str, EvaluationRecord] = {}

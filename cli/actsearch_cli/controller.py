@@ -69,7 +69,7 @@ def command(
         )
     link = Link(
         address=address,
-        connection=connect(address, timeout_seconds=wait_redis),
+        connection=connect(address, timeout_seconds=wait_redis, patient=False),
         environment=environment,
         metrics=serve_metrics(metrics),
     )

@@ -65,4 +65,4 @@ def drive(folder: RunFolder, link: Link, *, console: Console) -> int:
     """
     from actsearch_controller.finals.loop import drive as drive_finals
 
-    return sit(folder, link, FinalsLines(), drive_finals, console=console)
+    return sit(folder, link, FinalsLines(), drive_finals, console=console, part="finals")

@@ -1,10 +1,11 @@
 """The way from whoever drives a run to its workers, and what was last seen on it."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from actsearch.errors import ConfigError
 from actsearch.runs import RunFolder
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
 
     from actsearch_cli.metrics import Metrics
     from actsearch_workers.connection import Address
+    from actsearch_workers.matching import Wanted
     from actsearch_workers.queue import RqEvaluator
     from actsearch_workers.run_queue import QueuedRun
+
+log = logging.getLogger("actsearch.look")
+log.addHandler(logging.NullHandler())  # nothing goes to stderr, where a view may be, unless logs are set up
 
 LOOK_SECONDS = 2.0
 """How often what is seen of the queue is written down for `status`."""
 FIRST = "first"
 """Value of `--environment` that gives up the run's own, for that of the first worker."""
+
+
+Part = Literal["search", "finals"] | VerificationRecord
+"""What of a run is driven: each part has a queue, and so results, of its own."""
 
 
 class Progress(Protocol):
@@ -40,7 +49,7 @@ class Link:
 
     Attributes:
         address: the server.
-        connection: a client of it.
+        connection: a client of it, which is not patient: whoever drives the run waits for the server itself.
         environment: fingerprint of the only environment whose workers will do; None keeps what the run is bound to.
         watch: looks after what was started for the run, every few seconds.
         workers_may_come: whether others than those started for the run may come.
@@ -54,34 +63,29 @@ class Link:
     workers_may_come: bool = True
     metrics: "Metrics | None" = None
 
-    def evaluator(self, store: Store, name: str, verification: VerificationRecord | None = None) -> "RqEvaluator":
-        """The evaluator of a run; the environment that its workers bind it to is kept in the store.
+    def evaluator(self, store: Store, name: str, part: Part = "search") -> "RqEvaluator":
+        """The evaluator of a part of a run; the environment that its workers bind it to is kept in the store.
 
         A verification trains on data of its own: it is bound to an environment of its own, which the server keeps.
         """
-        from actsearch_workers.matching import withdraw
         from actsearch_workers.queue import RqEvaluator
 
-        run = self._run(store, name) if verification is None else self._verification(store, name, verification)
-        if self.environment == FIRST:
-            withdraw(self.connection, run.id)  # the server may still hold what it was bound to
+        run = self._run(store, name, part) if isinstance(part, str) else self._verification(store, name, part)
         evaluator = partial(RqEvaluator, self.connection, run, watch=self.watch, workers_may_come=self.workers_may_come)
-        if verification is not None:
+        if not isinstance(part, str):
             return evaluator()
         return evaluator(on_environment=lambda found: store.set_environment(name, str(found)))
 
-    def _run(self, store: Store, name: str) -> "QueuedRun":
+    def _run(self, store: Store, name: str, part: Literal["search", "finals"]) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.run_queue import QueuedRun
 
         run = store.run(name)
         environment = None if self.environment == FIRST else self.environment or run.environment
         wanted = Wanted(datasets=(run.config.dataset,), environment=environment, user_code=run.config.allow_user_code)
-        return QueuedRun(id=run.id, name=name, wanted=wanted)
+        return self._queued(run.id if part == "search" else f"{run.id}-finals", name, wanted)
 
     def _verification(self, store: Store, name: str, verification: VerificationRecord) -> "QueuedRun":
         from actsearch_workers.matching import Wanted
-        from actsearch_workers.run_queue import QueuedRun
         from actsearch_workers.user_code import is_user_code
 
         settings = verification.plan.settings
@@ -90,7 +94,12 @@ class Link:
             environment=None if self.environment == FIRST else self.environment,
             user_code=any(is_user_code(one) for one in (*settings.data, *settings.children)),
         )
-        return QueuedRun(id=f"{store.run(name).id}-verify{verification.number}", name=name, wanted=wanted)
+        return self._queued(f"{store.run(name).id}-verify{verification.number}", name, wanted)
+
+    def _queued(self, id: str, name: str, wanted: "Wanted") -> "QueuedRun":  # noqa: A002
+        from actsearch_workers.run_queue import QueuedRun
+
+        return QueuedRun(id=id, name=name, wanted=wanted, is_bound_anew=self.environment == FIRST)
 
     def sightings(
         self, folder: RunFolder, evaluator: "RqEvaluator", in_flight_at_most: int | None
@@ -107,13 +116,17 @@ class Link:
                 return
             due = time.monotonic() + LOOK_SECONDS
             seen = evaluator.status()
-            Sighting(
+            sighting = Sighting(
                 at=time.time(),
                 address=address,
                 in_flight=progress.in_flight,
                 in_flight_at_most=in_flight_at_most,
                 queue=seen,
-            ).write(folder.queue)
+            )
+            try:
+                sighting.write(folder.queue)
+            except OSError as err:  # the search goes on without: the file serves `status` alone
+                log.warning("cannot write %s: %s", folder.queue, err)
             if self.metrics is not None:
                 is_stalled = bool(evaluator.why_nothing_moves(progress.in_flight))
                 self.metrics.show(run, progress, seen, is_stalled=is_stalled)

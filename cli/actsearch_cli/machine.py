@@ -96,7 +96,7 @@ class Machine:
 
             yield Link(
                 address=address,
-                connection=connect(address),
+                connection=connect(address, patient=False),
                 environment=environment,
                 watch=watch,
                 workers_may_come=self.address is not None,

@@ -28,7 +28,8 @@ class Metrics:
         self._told = self._gauge("evaluations_told", "Evaluations that the store has a result of.")
         self._in_flight = self._gauge("evaluations_in_flight", "Evaluations asked for that have none yet.")
         self._queued = self._gauge("jobs_queued", "Jobs of the run's environment that wait for a worker, of all runs.")
-        self._failed = self._gauge("attempts_failed", "Attempts of the run's jobs that failed and were tried again.")
+        again = "Attempts of the run's jobs that came to nothing and were tried again: failed, lost or handed back."
+        self._tried_again = self._gauge("attempts_tried_again", again)
         self._silent = self._gauge("leases_running_out", "Jobs whose worker says nothing any more.")
         self._stalled = self._gauge("stalled", "1 while nothing of the run moves though something should.")
         self._workers = self._gauge("workers", "Workers of the server, by what they do for this run.", "state")
@@ -56,7 +57,7 @@ class Metrics:
             (self._told, progress.told),
             (self._in_flight, progress.in_flight),
             (self._queued, status.queued),
-            (self._failed, status.retries),
+            (self._tried_again, status.retries),
             (self._silent, status.silent),
             (self._stalled, int(is_stalled)),
         ):

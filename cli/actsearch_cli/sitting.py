@@ -6,9 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from actsearch.runs import RunFolder
-from actsearch.store import VerificationRecord
 from actsearch_cli.interrupt import INTERRUPTED, stopping
-from actsearch_cli.link import Link
+from actsearch_cli.link import Link, Part
 from actsearch_cli.live import Lines, View
 
 
@@ -19,7 +18,7 @@ def sit(
     go_on: Callable[..., object | None],
     *,
     console: Console,
-    verification: VerificationRecord | None = None,
+    part: Part = "search",
     in_flight_at_most: int | None = None,
 ) -> int:
     """Goes on with something of a run, shows how it goes, and stops on request; returns the exit code.
@@ -30,11 +29,11 @@ def sit(
         lines: what to show.
         go_on: from store, run, evaluator, `stop` and `on_progress` to a result, None where it was stopped.
         console: where to show how it goes.
-        verification: which one; None for the run's search and finals.
+        part: which part of the run it is.
         in_flight_at_most: jobs that it ever has in flight; None: all that are left.
     """
     with folder.open() as (store, name), stopping() as stop:
-        evaluator = link.evaluator(store, name, verification)
+        evaluator = link.evaluator(store, name, part)
         look = link.sightings(folder, evaluator, in_flight_at_most)
         with View(console, evaluator, lines) as view:
 

@@ -67,7 +67,7 @@ def _workers(status: dict[str, Any]) -> str:
         if status["driven_elsewhere_by"] is not None:
             return f"not seen from here: {status['driven_elsewhere_by']} drives the run"
         return "none seen yet" if status["is_driven"] else "none: nobody drives the run"
-    retries = f", {workers['retries']} attempts failed and were tried again" if workers["retries"] else ""
+    retries = f", {workers['retries']} attempts tried again" if workers["retries"] else ""
     others = workers["all"] - workers["fit"]
     return (
         f"{workers['busy']} of {workers['fit']} busy with this run"

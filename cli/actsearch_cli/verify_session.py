@@ -97,4 +97,4 @@ def drive(folder: RunFolder, link: Link, record: VerificationRecord, *, console:
     from actsearch_controller.finals.verification import drive as drive_verification
 
     go_on = partial(drive_verification, record=record)
-    return sit(folder, link, FinalsLines("verify"), go_on, console=console, verification=record)
+    return sit(folder, link, FinalsLines("verify"), go_on, console=console, part=record)

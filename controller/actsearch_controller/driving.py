@@ -13,7 +13,7 @@ from actsearch.store import RunState
 from actsearch_controller.ports import Evaluator
 
 POLL_SECONDS = 0.5
-"""How long one wait for results lasts at most: the delay of a stop request and of the live view."""
+"""How long one wait for results lasts: the delay of a stop request and of the live view, while the queue answers."""
 
 
 class Driven(Protocol):

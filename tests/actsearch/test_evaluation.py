@@ -1,5 +1,6 @@
 """Rungs: where a job may end early, what they refuse, and what the reward of a stopped child is."""
 
+import json
 from typing import Any
 
 import pytest
@@ -67,3 +68,50 @@ def test_rungs_rise_and_come_before_the_last_step(steps: tuple[int, ...]) -> Non
 def test_the_reward_is_what_was_reached_or_forecast_or_the_floor(outcome: Outcome, reward: float) -> None:
     done = Evaluation(run="r", evaluation="0" * 16, outcome=outcome, val_accuracy=0.7, predicted_accuracy=0.8)
     assert done.reward == reward
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"val_accuracy": 7.5}, "val_accuracy"),
+        ({"val_accuracy": -0.1}, "val_accuracy"),
+        ({"val_accuracy": None}, "what is trained has a val_accuracy"),
+        ({"outcome": "stopped"}, "what is stopped has a predicted_accuracy"),
+        ({"test_accuracy": 1.5}, "test_accuracy"),
+        ({"steps": -1}, "steps"),
+        ({"steps": 2**70}, "steps"),
+        ({"parameters": 2**70}, "parameters"),
+        ({"seconds": -1.0}, "seconds"),
+        ({"evaluation": "another"}, "evaluation"),
+        ({"reason": "x" * 3000}, "reason"),
+        ({"curve": [{"step": 2**70, "val_accuracy": 0.5, "val_loss": 1.0}]}, "curve.0.step"),
+        ({"curve": [{"step": 1, "val_accuracy": 2.0, "val_loss": 1.0}]}, "curve.0.val_accuracy"),
+        ({"layers": [{"name": "a", "channels": 1, "betas": {}, "histogram": [2**70]}]}, "layers.0.histogram.0"),
+    ],
+)
+def test_an_evaluation_out_of_range_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
+    good = {"run": "r", "evaluation": "0" * 16, "outcome": "trained", "val_accuracy": 0.7}
+    assert Evaluation.from_json(json.dumps(good)).reward == 0.7
+    with pytest.raises(ConfigError, match=message) as refused:
+        Evaluation.from_json(json.dumps(good | change))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run": "another"}, "not the evaluation asked for"),
+        ({"evaluation": "1" * 16}, "not the evaluation asked for"),
+        ({"steps": 101}, "steps = 101: the job has 100"),
+        ({"outcome": "stopped", "predicted_accuracy": 0.7}, "the job has no rung"),
+        ({"test_accuracy": None}, "no test_accuracy"),
+    ],
+)
+def test_what_cannot_be_of_a_job_is_no_answer_to_it(change: dict[str, Any], message: str) -> None:
+    asked = _job().model_copy(update={"measures_test": True})
+    good = Evaluation(
+        run="r", evaluation="0" * 16, outcome=Outcome.TRAINED, val_accuracy=0.7, test_accuracy=0.6, steps=100
+    )
+    good.check_answers(asked)
+    with pytest.raises(ConfigError, match=message):
+        Evaluation.parse(good.model_dump() | change).check_answers(asked)

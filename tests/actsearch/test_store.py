@@ -76,19 +76,21 @@ layers = st.builds(
     betas=st.dictionaries(st.sampled_from(["beta", "beta2"]), st.lists(finite, max_size=5).map(tuple), max_size=2),
     histogram=st.lists(st.integers(0, 10**12), max_size=5).map(tuple),
 )
+accuracy, seconds = st.floats(0, 1), st.floats(0, 1e9)
 evaluations = st.builds(
     Evaluation,
     run=st.just("first"),
     evaluation=st.just(key(7)),
     outcome=st.sampled_from(Outcome),
     reason=line,
-    val_accuracy=st.none() | st.floats(0, 1),
+    val_accuracy=accuracy,
+    predicted_accuracy=accuracy,
     val_loss=st.none() | finite,
     steps=st.integers(0, 10**6),
     gain=finite,
-    curve=st.lists(st.builds(CurvePoint, step=st.integers(0, 99), val_accuracy=finite, val_loss=finite)).map(tuple),
-    seconds=finite,
-    seconds_per_step=st.none() | finite,
+    curve=st.lists(st.builds(CurvePoint, step=st.integers(0, 99), val_accuracy=accuracy, val_loss=finite)).map(tuple),
+    seconds=seconds,
+    seconds_per_step=st.none() | seconds,
     parameters=st.none() | st.integers(0, 10**9),
     layers=st.lists(layers, max_size=3).map(tuple),
     worker=line,
@@ -212,7 +214,7 @@ def test_summary_counts_and_names_the_best(store: Store) -> None:
     assert summary.best is not None
     assert (summary.best.number, summary.best.reward, summary.best.names) == (2, 0.7, ("Swish",))
     assert (summary.batches_asked, summary.batches_told, summary.last_new_batch) == (1, 0, 0)
-    assert [record.number for record in store.unfinished("first")] == [5]
+    assert [record.number for record in store.evaluations("first") if record.evaluation is None] == [5]
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from actsearch.config import RunConfig
 from actsearch.errors import ConfigError, RunError, RunExistsError, RunPausedError
 from actsearch.runs import RunFolder, create_run, find_run, run_folders
 from actsearch.store import RunState, Store
-from actsearch.store.address import PASSWORD_FILE_VARIABLE, URL_VARIABLE, find_store, without_password
+from actsearch.store.address import PASSWORD_FILE_VARIABLE, URL_VARIABLE, find_store, shown, without_password
 from tests.postgres import PASSWORD, Server
 
 WRITER = """
@@ -207,6 +207,12 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
         find_store(None, {URL_VARIABLE: "postgresql://a:b@db/x", PASSWORD_FILE_VARIABLE: str(file)})
 
 
+def test_a_database_of_any_url_is_shown_without_its_password() -> None:
+    assert shown(make_url("postgresql://ann:s3cr3t@hunter2@db/x")) == "postgresql://***"
+    assert shown(make_url("postgresql://ann:s3cr3t@db/x?password=hunter2")) == "postgresql://ann:***@db/x?password=***"
+    assert shown(make_url("sqlite:///runs/a@b/store.sqlite")) == "sqlite:///runs/a%40b/store.sqlite"
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
@@ -215,12 +221,20 @@ def test_a_password_from_a_file(tmp_path: Path) -> None:
         ("mysql://ann:hunter2@db/x", r"the store is a PostgreSQL database, as in postgresql://USER@HOST/DATABASE"),
         ("runs/first", "--store is not the URL of a database"),
         ("postgresql://ann@db:many/x", "--store is not the URL of a database"),
+        ("postgresql://ann:s3cr3t@hunter2@db/x", "--store has more than one @"),
+        ("postgresql://ann:s3cr3t@h/hunter2@db/x", "--store has more than one @"),
+        ("mysql://ann:s3cr3t@hunter2@db/x", "--store has more than one @"),
+        ("postgresql://ann:s3/hunter2@db/x", "a command line shows its password"),
+        ("postgresql://ann:s3?hunter2@db/x", "a command line shows its password"),
+        ("postgresql://ann:s3#hunter2@db/x", "a command line shows its password"),
+        ("postgresql://ann:s3:hunter2@db/x", "a command line shows its password"),
     ],
 )
 def test_an_option_that_is_refused_in_one_line(option: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as raised:
         find_store(option, {})
     assert "hunter2" not in str(raised.value)
+    assert "s3" not in str(raised.value)
     assert "\n" not in str(raised.value)
 
 

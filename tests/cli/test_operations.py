@@ -11,20 +11,22 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import redis
 
 from actsearch.config import RunConfig
 from actsearch.errors import ConfigError
-from actsearch.runs import create_run
+from actsearch.runs import RunFolder, create_run
 from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
-from actsearch_cli.link import Link, check_environment, serve_metrics
+from actsearch_cli.link import Link, Part, check_environment, serve_metrics
 from actsearch_cli.machine import Machine
 from actsearch_cli.metrics import Metrics, address
 from actsearch_workers import logs
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY
+from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
-from actsearch_workers.sight import QueueStatus, WorkerState
+from actsearch_workers.sight import QueueStatus, Sighting, WorkerState
 from tests.integration.fake_training import ENVIRONMENT, bind, job
 from tests.workers.test_server import free_port
 
@@ -75,7 +77,7 @@ def test_prometheus_reads_the_run(capsys: pytest.CaptureFixture[str]) -> None:
         lines = answer.read().decode().splitlines()
     found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert found['actsearch_evaluations_told{run="run1"}'] == "17.0"
-    assert found['actsearch_attempts_failed{run="run1"}'] == "2.0"
+    assert found['actsearch_attempts_tried_again{run="run1"}'] == "2.0"
     assert found['actsearch_stalled{run="run1"}'] == "0.0"
     states = {
         state: found[f'actsearch_workers{{run="run1",state="{state}"}}']
@@ -95,21 +97,23 @@ def test_where_metrics_are_served() -> None:
             address(wrong)
 
 
-def test_a_verification_is_bound_to_data_of_its_own(tmp_path: Path) -> None:
-    """And leaves the environment of its run's search and finals alone."""
+def test_each_part_of_a_run_has_a_queue_of_its_own(tmp_path: Path) -> None:
+    """A verification, bound to data of its own, leaves the environment of its run's search and finals alone."""
     settings = VerifySettings(data=("digits", "mine:data"))
     verification = cast(VerificationRecord, SimpleNamespace(number=2, plan=SimpleNamespace(settings=settings)))
     folder = create_run(tmp_path, "first", RunConfig())
     with LocalServer(tmp_path / "redis") as server, folder.open() as (store, name):
         link = Link(address=server.address, connection=connect(server.address))
         run = store.run(name).id
-        for record, expected in ((None, run), (verification, f"{run}-verify2")):
-            evaluator = link.evaluator(store, name, record)
+        parts: dict[str, Part] = {run: "search", f"{run}-finals": "finals", f"{run}-verify2": verification}
+        for expected, part in parts.items():
+            evaluator = link.evaluator(store, name, part)
             assert evaluator.run.id == expected
             evaluator.submit([job(1, run=name)])
         found = cast(dict[bytes, bytes], link.connection.hgetall(RUNS_KEY))
         wanted = {key.decode(): json.loads(text) for key, text in found.items()}
         assert wanted[run] == {"datasets": ["fashion-mini"], "environment": None, "user_code": False}
+        assert wanted[f"{run}-finals"] == wanted[run]
         assert wanted[f"{run}-verify2"] == {
             "datasets": ["digits", "mine:data"], "environment": None, "user_code": True,
         }  # fmt: skip
@@ -119,11 +123,33 @@ def test_a_verification_is_bound_to_data_of_its_own(tmp_path: Path) -> None:
         assert store.run(name).environment is None
         link.evaluator(store, name).submit([job(1, run=name)])
         assert store.run(name).environment == ENVIRONMENT.fingerprint
-        assert link.evaluator(store, name).run.wanted.environment == ENVIRONMENT.fingerprint
+        for part in ("search", "finals"):
+            assert link.evaluator(store, name, part).run.wanted.environment == ENVIRONMENT.fingerprint
         first = Link(address=link.address, connection=link.connection, environment="first")
         assert link.connection.hexists(ENVIRONMENTS_KEY, run)
-        assert first.evaluator(store, name).run.wanted.environment is None
+        again = first.evaluator(store, name)
+        assert again.run.wanted.environment is None
+        again.submit([job(1, run=name)])
         assert not link.connection.hexists(ENVIRONMENTS_KEY, run), "it is given up, and the next worker binds it"
+
+
+def test_a_file_for_status_that_cannot_be_written_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluator = SimpleNamespace(run=SimpleNamespace(name="first"), status=QueueStatus)
+    link = Link(address=Address("redis://nowhere"), connection=cast(redis.Redis, None))
+    folder = RunFolder(tmp_path)
+    look = link.sightings(folder, cast(RqEvaluator, evaluator), None)
+    monkeypatch.setattr("actsearch_cli.link.LOOK_SECONDS", 0.0)
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", lambda *_, **__: Path("/dev/full").write_bytes(b"x"))
+        look(SimpleNamespace(told=1, in_flight=5))
+    assert "No space left on device" in caplog.text
+    assert Sighting.read(folder.queue) is None
+    look(SimpleNamespace(told=2, in_flight=4))
+    found = Sighting.read(folder.queue)
+    assert found is not None
+    assert found.in_flight == 4
 
 
 def test_workers_that_a_run_starts_may_read_its_folders_of_images(
@@ -136,7 +162,7 @@ def test_workers_that_a_run_starts_may_read_its_folders_of_images(
         return nullcontext(SimpleNamespace(check=None))
 
     monkeypatch.setattr("actsearch_workers.pool.LocalWorkers", workers)
-    monkeypatch.setattr("actsearch_workers.connection.connect", lambda _: None)
+    monkeypatch.setattr("actsearch_workers.connection.connect", lambda *_, **__: None)
     machine = Machine(devices=["cpu", "cpu"], address=Address("redis://nowhere"), allow_user_code=False)
     folder = create_run(tmp_path, "first", RunConfig(dataset="imagefolder:/own?size=32"))
     with machine.started(folder, None, ["digits", "imagefolder:/other"]):

@@ -91,7 +91,7 @@ def test_it_counts_workers_and_says_why_nothing_moves(tmp_path: Path, capsys: py
         assert workers == {"all": 2, "fit": 1, "busy": 1, "queued": 0, "retries": 3}
         assert actsearch(["status", str(folder.path)]) == 0
         text = capsys.readouterr().out
-        assert "1 of 1 busy with this run, 1 of another environment, 3 attempts failed and were tried again" in text
+        assert "1 of 1 busy with this run, 1 of another environment, 3 attempts tried again" in text
         server.close()
         assert "is down" in status()["waiting"][0]
     gone = status()
@@ -135,7 +135,10 @@ def test_it_says_what_early_stopping_did(tmp_path: Path, capsys: pytest.CaptureF
     with folder.open() as (store, run):
         store.advance(run, asked)
         for key, outcome, steps in [(0, "trained", 150), (1, "stopped", 15), (2, "stopped", 75), (3, "nonfinite", 0)]:
-            store.record(Evaluation(run=run, evaluation=f"{key:016x}", outcome=Outcome(outcome), steps=steps))
+            accuracies = {"val_accuracy": 0.5, "predicted_accuracy": 0.6}
+            store.record(
+                Evaluation(run=run, evaluation=f"{key:016x}", outcome=Outcome(outcome), steps=steps, **accuracies)
+            )
     assert actsearch(["status", "stopping", "--runs-dir", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["early_stopping"]
     assert found == {"stopped": 2, "steps_saved": pytest.approx((135 + 75) / (150 + 150 + 150))}

@@ -169,7 +169,7 @@ def finish(stack: Stack, run: str) -> tuple[str, list[dict[str, Any]]]:
     view = until(partial(idle, stack), "no job is left in the queue")
     trace, seconds = status["trace"], status["seconds"]
     say(f"run {run}: {len(rows)} evaluations in {seconds:.0f} s, trace {trace}")
-    say(f"run {run}: {view.failed} attempts lost so far, {view.results} late results left on the server")
+    say(f"run {run}: {view.results} late results left on the server")
     return trace, [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 

@@ -1,12 +1,15 @@
 """A run from its first proposal to its last, to compare with another; and the processes below one."""
 
 import os
+import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch.store import BatchRecord, ProposalRecord, RunState
 
@@ -50,6 +53,18 @@ def course(runs_dir: Path) -> Course:
         arrivals=sorted(arrived, key=lambda number: arrived[number]),
         workers=workers,
     )
+
+
+def told(runs_dir: Path, run: str = RUN) -> int:
+    """Results that the store has of a run's search, and of its finals; 0 before it is made."""
+    with suppress(RunError, sqlite3.Error), RunFolder(runs_dir / run).open() as (store, name):
+        return store.summary(name).told + store.finals.told(name)
+    return 0
+
+
+def trainings(workers: Iterable[int]) -> list[int]:
+    """Process ids of the children in training: forks of the workers, each in a process group of its own."""
+    return [pid for worker in workers for pid in children(worker) if leads_group(pid)]
 
 
 def children(pid: int) -> list[int]:

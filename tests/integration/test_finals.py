@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from actsearch.runs import RunFolder
 from tests.integration.conftest import PATIENCE_SECONDS, command, eventually
+from tests.integration.course import told
 from tests.integration.test_search import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * PATIENCE_SECONDS)]
 
-SEARCH = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--evaluations", "6", "--run", "first"]
+EVALUATIONS = 6
+SEARCH = ["--dataset", "digits", "--steps", "8", "--batch", "3", "--evaluations", f"{EVALUATIONS}", "--run", "first"]
 FINALS = [
     *("--classes", "3", "--screen-seeds", "1", "--finalists", "2", "--seeds", "2"),
     *("--children", "nf_resnet8,resnet8", "--steps", "8"),
@@ -42,7 +43,7 @@ def test_killed_in_mid_round_they_end_as_if_undisturbed(searched: Path, tmp_path
     first = subprocess.Popen(
         command("finals", "first", *FINALS, "--workers", "2"), cwd=tmp_path, stdout=subprocess.DEVNULL
     )
-    _wait_for(tmp_path, 5)
+    eventually(lambda: told(tmp_path / "runs", "first") >= EVALUATIONS + 5)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     killed = run(tmp_path, "status", "first")["finals"]
@@ -54,16 +55,6 @@ def test_killed_in_mid_round_they_end_as_if_undisturbed(searched: Path, tmp_path
     assert timeless(done["finals"]) == timeless(undisturbed["finals"])
     again = run(tmp_path, "finals", "first")
     assert again["finals"] == done["finals"], "a second call prints what is there, and when it was measured"
-
-
-def _wait_for(folder: Path, told: int) -> None:
-    """Waits until so many trainings are in the store."""
-
-    def are_there() -> bool:
-        with RunFolder(folder / "runs" / "first").open() as (store, name):
-            return store.finals.told(name) >= told
-
-    eventually(are_there)
 
 
 def test_a_search_goes_on_with_its_finals(tmp_path: Path) -> None:

@@ -9,18 +9,28 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from actsearch.errors import RunPausedError
-from actsearch.evaluation import Evaluation
+from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome
+from actsearch_workers import connection as connection_module
 from actsearch_workers import pool
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import attempts_key, job_id, lease_key, publish, results_key
+from actsearch_workers.jobs import (
+    INBOX_SECONDS,
+    AllowedJob,
+    attempts_key,
+    inbox_key,
+    job_id,
+    lease_key,
+    publish,
+    results_key,
+)
 from actsearch_workers.queue import RqEvaluator
+from actsearch_workers.run_queue import RunQueue
 from actsearch_workers.server import LocalServer
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually, until_bound
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
+from tests.integration.test_queue_contract import collect_all
 
 pytestmark = pytest.mark.timeout(2 * PATIENCE_SECONDS)
 
@@ -129,11 +139,55 @@ def test_a_late_result_of_an_attempt_given_up_counts_once(connection: redis.Redi
     evaluator.release([evaluation])
     assert evaluator.collect(0.1) == []
     assert connection.llen(QUEUE_KEY) == 0
+    assert not connection.exists(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 1))), "taken back, with its hash"
     assert connection.hlen(results_key(RUN)) == 0
     publish(connection, expected(job(1)))
     assert connection.hlen(results_key(RUN)) == 1
     eventually(lambda: evaluator.collect(0.5) or connection.hlen(results_key(RUN)) == 0)
     assert connection.hgetall(attempts_key(RUN)) == {job(1).evaluation.encode(): b"1"}
+    publish(connection, expected(job(1)))
+    assert 0 < connection.ttl(inbox_key(RUN)) <= INBOX_SECONDS
+    evaluator.close()
+    assert connection.keys("actsearch:*") == []
+
+
+def test_results_that_the_store_has_are_cleared_by_the_next_controller(connection: redis.Redis) -> None:
+    """A kill between storing and releasing leaves them: whoever goes on does not ask for them again."""
+    bind(connection)
+    killed = RqEvaluator(connection, QUEUED)
+    killed.submit([job(1), job(2)])
+    for number in (1, 2):
+        publish(connection, expected(job(number)))
+    assert collect_all(killed, 2)
+    resumed = RqEvaluator(connection, QUEUED)
+    assert resumed.collect(0.1) == []
+    assert connection.hlen(results_key(RUN)) == 2, "it has not said yet what it waits for"
+    resumed.submit([job(2), job(3)])
+    assert collect_one(resumed).evaluation == job(2).evaluation
+    assert connection.hkeys(results_key(RUN)) == [job(2).evaluation.encode()], "the store has job 1's"
+    resumed.close()
+    assert not connection.exists(results_key(RUN))
+
+
+def test_a_result_that_cannot_be_is_a_failed_attempt(connection: redis.Redis) -> None:
+    changes: list[dict[str, object]] = [
+        {"val_accuracy": 7.5},
+        {"val_accuracy": None},
+        {"steps": 2**70},
+        {"steps": job(1).recipe.steps + 1},
+        {"environment": "x" * 60_000},
+        {"outcome": Outcome.STOPPED, "predicted_accuracy": 0.9},
+    ]
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
+    jobs = [job(number) for number, _ in enumerate(changes)]
+    evaluator.submit(jobs)
+    for one, change in zip(jobs, changes, strict=True):
+        publish(connection, expected(one).model_copy(update=change))
+    assert evaluator.collect(0.1) == []
+    assert connection.hgetall(attempts_key(RUN)) == {one.evaluation.encode(): b"1" for one in jobs}
+    publish(connection, expected(jobs[0]))
+    assert collect_one(evaluator) == expected(jobs[0])
 
 
 def test_a_job_tried_again_stands_before_those_that_wait(connection: redis.Redis) -> None:
@@ -161,6 +215,21 @@ def test_results_wait_for_a_controller_that_was_away(connection: redis.Redis, st
     assert connection.ttl(results_key(RUN)) == -1
 
 
+def test_what_is_done_is_not_read_before_it_is_collected(connection: redis.Redis) -> None:
+    """A resumed run may have a hundred megabytes of results waiting."""
+    bind(connection)
+    point = CurvePoint(step=1, val_accuracy=0.5, val_loss=1.0)
+    jobs = [job(number) for number in range(20)]
+    for one in jobs:
+        publish(connection, expected(one).model_copy(update={"curve": (point,) * 1000}))
+    evaluator = RqEvaluator(connection, QUEUED)
+    before = connection.info("stats")["total_net_output_bytes"]
+    evaluator.submit(jobs)
+    assert connection.info("stats")["total_net_output_bytes"] - before < 40_000, "one result has more"
+    assert connection.llen(QUEUE_KEY) == 0
+    assert collect_all(evaluator, 20)[jobs[0].evaluation].curve[-1] == point
+
+
 @pytest.mark.slow
 def test_sigterm_lets_the_training_at_hand_finish(
     connection: redis.Redis, start_workers: WorkerStarter, monkeypatch: pytest.MonkeyPatch
@@ -178,8 +247,7 @@ def test_sigterm_lets_the_training_at_hand_finish(
 
 
 def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None:
-    client = connect(server.address)
-    client.set_retry(Retry(ConstantBackoff(0.01), 2))
+    client = connect(server.address, patient=False)
     bind(client)
     evaluator = RqEvaluator(client, QUEUED, patience_seconds=0.5)
     evaluator.submit([job(1)])
@@ -187,11 +255,54 @@ def test_a_server_that_goes_for_good_pauses_the_run(server: LocalServer) -> None
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RunPausedError, match=r"has not answered for 0\.5 s"):
         collect_one(evaluator)
-    with pytest.raises(RunPausedError, match=r"server fails: .*[Cc]onnect"):
-        evaluator.submit([job(2)])
+    evaluator.submit([job(2)])  # waits here, like the server's being told of what is released
+    evaluator.release([expected(job(1))])
     assert evaluator.status().queued == 1, "as it was when last seen"
     with pytest.raises(RunPausedError, match="has died"):
         server.check()
+
+
+def test_a_server_that_says_nothing_holds_nobody_up(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its packets are dropped. Between two calls of `collect` a stop on request is looked for."""
+    monkeypatch.setattr(connection_module, "ANSWER_SECONDS", 0.5)
+    client = connect(server.address, patient=False)
+    bind(client)
+    evaluator = RqEvaluator(client, QUEUED, patience_seconds=3)
+    evaluator.submit([job(1)])
+    eventually(lambda: evaluator.collect(0.1) or client.llen(QUEUE_KEY) == 1)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        assert evaluator.collect(0.1) == []
+        evaluator.submit([job(2)])
+        assert evaluator.status().away_seconds > 0
+        assert "has not answered" in evaluator.why_nothing_moves(1)[0]
+        assert time.monotonic() - started < 20, "one answer is waited for, not twenty-six"
+        with pytest.raises(RunPausedError, match="has not answered for 3 s"):
+            eventually(lambda: evaluator.collect(0.1))
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    eventually(lambda: evaluator.collect(0.1) or client.llen(QUEUE_KEY) == 2)
+
+
+def test_a_connection_that_breaks_while_jobs_go_out_loses_none(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, asked = RunQueue.put, []
+
+    def breaking(self: RunQueue, one: Job, job_id: str, *, at_front: bool = False) -> None:
+        asked.append(job_id)
+        if len(asked) == 2:
+            raise redis.exceptions.ConnectionError("it broke")
+        put(self, one, job_id, at_front=at_front)
+
+    monkeypatch.setattr(RunQueue, "put", breaking)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1), job(2)])
+    bind(connection)
+    eventually(lambda: evaluator.collect(0.1) or connection.llen(QUEUE_KEY) == 2)
+    assert len(asked) == 4
+    assert not connection.exists(attempts_key(RUN)), "none counts as lost"
 
 
 def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:

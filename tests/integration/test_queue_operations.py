@@ -56,6 +56,21 @@ def test_five_deaths_at_one_step_are_a_quarantine(connection: redis.Redis) -> No
     assert connection.hlen(deaths_key(RUN)) == connection.hlen(results_key(RUN)) == 0
 
 
+@pytest.mark.parametrize("foreign", ["abc", "-1", "1.5", "9" * 5000, "[]", '{"7": "often"}', "[" * 100_000, b"\xff"])
+def test_books_that_are_not_ours_count_as_empty(foreign: str | bytes, connection: redis.Redis) -> None:
+    bind(connection)
+    for key in (attempts_key(RUN), deaths_key(RUN)):
+        connection.hset(key, job(1).evaluation, foreign)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1)])
+    assert evaluator.status().retries == 0
+    say(connection, 0, died_at=7)
+    assert evaluator.collect(0.1) == []
+    assert evaluator.status().retries == 1
+    assert connection.hget(attempts_key(RUN), job(1).evaluation) == b"1"
+    assert connection.hget(deaths_key(RUN), job(1).evaluation) == b'{"7": 1}'
+
+
 def test_a_result_that_came_before_a_quarantine_stands(connection: redis.Redis) -> None:
     bind(connection)
     evaluator = RqEvaluator(connection, QUEUED)
@@ -73,7 +88,7 @@ def test_what_is_handed_back_is_nobodys_failure(connection: redis.Redis) -> None
     for attempt in range(3):
         say(connection, attempt, "handed back", handed_back=True)
         assert evaluator.collect(0.05) == []
-    assert connection.hget(attempts_key(RUN), job(1).evaluation) == b"3"
+    assert evaluator.status().retries == 3, "tried again, which `status` and the metrics do not call failed"
     waiting = connection.lrange(QUEUE_KEY, 0, -1)
     assert job_id(RUN, job(1).evaluation, 3).encode() in waiting
 

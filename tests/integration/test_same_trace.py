@@ -19,14 +19,13 @@ from typing import Any
 import pytest
 
 from actsearch.config import RunConfig, read_toml
-from actsearch.errors import RunError
-from actsearch.runs import RunFolder, create_run
+from actsearch.runs import create_run
 from actsearch.space import Space
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.search import resume
 from actsearch_workers.in_process import InProcessEvaluator
 from tests.integration.conftest import command, eventually
-from tests.integration.course import RUN, Course, children, course, leads_group
+from tests.integration.course import RUN, Course, children, course, told, trainings
 
 CONFIG = """
 seed = 2
@@ -83,13 +82,14 @@ class SearchProcess:
 
     @property
     def trainings(self) -> list[int]:
-        """Process ids of the children in training: forks of the workers, each in a process group of its own."""
-        return [pid for worker in self.workers for pid in children(worker) if leads_group(pid)]
+        """Process ids of the children in training."""
+        return trainings(self.workers)
 
-    def wait_for(self, told: int) -> None:
-        """Until so many results are in the store."""
-        eventually(lambda: self._told() >= told or self._process.poll() is not None, PATIENCE_SECONDS)
-        assert self._told() >= told, "it ended early"
+    def wait_for(self, results: int) -> None:
+        """Until so many are in the store."""
+        runs_dir = self._folder / "runs"
+        eventually(lambda: told(runs_dir) >= results or self._process.poll() is not None, PATIENCE_SECONDS)
+        assert told(runs_dir) >= results, "it ended early"
 
     def end(self, code: int = 0) -> dict[str, Any]:
         """What it prints at its end, with the exit code that is expected."""
@@ -116,13 +116,6 @@ class SearchProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
-
-    def _told(self) -> int:
-        try:
-            with RunFolder(self._folder / "runs" / RUN).open() as (store, run):
-                return store.summary(run).told
-        except RunError:
-            return 0  # not made yet
 
 
 def _command_line(pid: int) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 import actsearch
 from actsearch.store import Store
 from tests.integration.conftest import PATIENCE_SECONDS, command, eventually
+from tests.integration.course import told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * PATIENCE_SECONDS)]
 
@@ -64,17 +65,6 @@ def _links_to(link: Path, folder: Path) -> bool:
         return link.resolve().is_relative_to(folder)
     except OSError:
         return False
-
-
-def _wait_for(folder: Path, told: int) -> None:
-    """Waits until so many results are in the store."""
-
-    def are_there() -> bool:
-        line = command("status", "first", "--json")
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
-        return done.returncode == 0 and json.loads(done.stdout)["evaluations"]["told"] >= told
-
-    eventually(are_there)
 
 
 def test_a_done_run_goes_on_with_a_larger_budget(undisturbed: tuple[Path, dict[str, Any]]) -> None:
@@ -138,7 +128,7 @@ def test_stop_from_another_terminal(tmp_path: Path) -> None:
     search = subprocess.Popen(
         command("search", *SMALL, "--evaluations", "500", "--run", "first"), cwd=tmp_path, stdout=subprocess.PIPE
     )
-    _wait_for(tmp_path, 1)
+    eventually(lambda: told(tmp_path / "runs", "first"))
     subprocess.run(command("stop", "first"), cwd=tmp_path, check=True, capture_output=True)
     out, _ = search.communicate(timeout=PATIENCE_SECONDS)
     assert search.returncode == 130

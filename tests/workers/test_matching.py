@@ -11,9 +11,11 @@ from actsearch_workers.connection import connect
 from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import inbox_key
 from actsearch_workers.matching import (
+    AWAY_SECONDS,
     ENVIRONMENTS_KEY,
     MAX_RUNS,
     RUNS_KEY,
+    SEEN_KEY,
     Matcher,
     Wanted,
     announce,
@@ -150,6 +152,7 @@ def test_two_runs_in_one_environment_share_a_queue(connection: redis.Redis) -> N
      '{"datasets": ["digits"], "environment": "../../etc"}', "[" * 100_000],
 )  # fmt: skip
 def test_what_is_no_run_is_passed_over(text: str, connection: redis.Redis) -> None:
+    announce(connection, "bad", WANTED)
     connection.hset(RUNS_KEY, "bad", text)
     announce(connection, "good", WANTED)
     worker = matcher()
@@ -164,8 +167,35 @@ def test_a_forged_environment_is_not_believed(connection: redis.Redis) -> None:
     assert not connection.hexists(ENVIRONMENTS_KEY, "run")
 
 
+def test_runs_whose_controllers_stay_away_are_forgotten_but_not_what_they_are_bound_to(
+    connection: redis.Redis,
+) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> str:
+        loaded.append(name)
+        return digest(name)
+
+    worker = Matcher(HERE, load, allow_user_code=True)
+    announce(connection, "away", Wanted(datasets=("mine:data",), user_code=True))
+    (queue,) = worker.look(connection)
+    loaded.clear()
+    now, _ = connection.time()
+    connection.zadd(SEEN_KEY, {"away": now - AWAY_SECONDS - 1} | {f"{n}": now - AWAY_SECONDS - 1 for n in range(2000)})
+    assert worker.look(connection) == []
+    assert loaded == [], "its data are not even looked at"
+    announce(connection, "here", WANTED)
+    assert connection.hkeys(RUNS_KEY) == connection.zrange(SEEN_KEY, 0, -1) == [b"here"]
+    assert len(worker.look(connection)) == 1
+    withdraw(connection, "here")
+    announce(connection, "away", Wanted(datasets=("mine:data",), user_code=True))
+    assert connection.hexists(ENVIRONMENTS_KEY, "away")
+    assert worker.look(connection) == [queue], "back as it was"
+
+
 def test_a_server_full_of_runs_is_served_no_more(connection: redis.Redis) -> None:
-    connection.hset(RUNS_KEY, mapping={str(number): "x" for number in range(MAX_RUNS + 1)})
+    now, _ = connection.time()
+    connection.zadd(SEEN_KEY, {str(number): now for number in range(MAX_RUNS + 1)})
     worker = matcher()
     assert worker.look(connection) == []
     assert f"more than {MAX_RUNS} runs" in worker.mismatches[""]

@@ -1,5 +1,6 @@
 """The server finder and addresses: which server, how its password travels, what an unreachable one costs."""
 
+import inspect
 import os
 import shutil
 import socket
@@ -113,7 +114,16 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(url: str) ->
         (f"redis://user:{SECRET}@host", "redis://user:***@host"),
         (f"unix:///run/redis.sock?db=1&password={SECRET}", "unix:///run/redis.sock?db=1&password=***"),
         ("redis://host:6379/0", "redis://host:6379/0"),
+        (f"host:{SECRET}", "(not a URL)"),
         (f"redis://[{SECRET}", "(not a URL)"),
+        (f"redis://:a@{SECRET}@host/0", "redis://:***@host/0"),
+        (f"redis://:a/{SECRET}@host/0", "redis://:***@host/0"),
+        (f"redis://:a?{SECRET}@host/0", "redis://:***@host/0"),
+        (f"redis://:a#{SECRET}@host/0", "redis://:***@host/0"),
+        (f"redis://user:12/{SECRET}@host/0", "redis://user:***@host/0"),
+        (f"unix:///s?password=a@{SECRET}", "unix:///s?password=***"),
+        (f"unix:///s?pass%77ord={SECRET}&db=1", "unix:///s?pass%77ord=***&db=1"),
+        (f"redis://host?password=a:@{SECRET}", "redis://host?password=***"),
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -129,6 +139,30 @@ def test_what_is_no_redis_url_says_what_would_be(url: str) -> None:
         with pytest.raises(ConfigError, match="redis://HOST") as caught:
             find_address(option, None, environment)
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("character", "@/?#")
+@pytest.mark.parametrize("before", ["s3cr3t", "12"])
+def test_a_password_that_is_not_encoded_is_refused_and_not_repeated(before: str, character: str) -> None:
+    url = f"redis://:{before}{character}{SECRET}@127.0.0.1:1/0"
+    for option, environment in ((url, {}), (None, {"ACTSEARCH_REDIS_URL": url})):
+        if character == "@" and option is None:
+            continue  # the last @ ends the password, and all of it is one
+        with pytest.raises(ConfigError, match="--redis-password-file" if character == "@" else "%2F for /") as caught:
+            find_address(option, None, environment)
+        assert SECRET not in str(caught.value)
+        assert f":{before}" not in str(caught.value)
+    with pytest.raises((ConfigError, ServerUnreachableError)) as unreachable:
+        connect(Address(url), timeout_seconds=0.1)
+    assert SECRET not in str(unreachable.value)
+
+
+def test_an_encoded_password_and_a_socket_of_any_name_are_taken() -> None:
+    environment = {"ACTSEARCH_REDIS_URL": "redis://:s%40%2F%3F%23@host:6379/0"}
+    address = find_address(None, None, environment)
+    assert address is not None
+    assert str(address) == "redis://:***@host:6379/0"
+    assert find_address("unix:///run/a@b/redis.sock", None, {}) == Address("unix:///run/a@b/redis.sock")
 
 
 def test_a_password_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -190,7 +224,7 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
 
 
 def test_the_default_is_to_give_up_after_ten_seconds() -> None:
-    assert connect.__kwdefaults__ == {"timeout_seconds": 10.0}
+    assert inspect.signature(connect).parameters["timeout_seconds"].default == 10.0
 
 
 def test_what_a_killed_search_left_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:

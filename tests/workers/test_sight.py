@@ -33,6 +33,7 @@ FOREIGN = WorkerState(name="foreign", idles={"": "it is no worker of actsearch"}
         ({"workers": (BUSY,), "silent": 1}, "waiting until 1 lease runs out"),
         ({"workers": (BUSY,), "missing": 2}, "2 lost with their worker"),
         ({"workers": (), "silent": 3}, "waiting until 3 leases run out"),
+        ({"workers": (BUSY,), "away_seconds": 7.4}, "the server has not answered for 7 s"),
     ],
 )
 def test_each_cause_has_its_sentence(status: dict[str, object], says: str) -> None:

@@ -210,7 +210,7 @@ def test_any_number_of_layers_fits_the_message(layers: int, betas: int) -> None:
         betas={f"beta{k}": tuple(-1.2345e-05 * j for j in range(1, 65)) for k in range(betas)},
         histogram=(123_456,) * BINS,
     )
-    blank = Evaluation(run="r", evaluation="0" * 16, outcome=Outcome.TRAINED)
+    blank = Evaluation(run="r", evaluation="0" * 16, outcome=Outcome.TRAINED, val_accuracy=0.5)
     fitted = with_layers(blank, [record] * layers)
     assert len(fitted.to_json()) <= MAX_BYTES - 2_048
     assert len(fitted.layers) == {(109, 8): 55, (400, 8): 50}.get((layers, betas), layers)

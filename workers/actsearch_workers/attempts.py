@@ -6,10 +6,11 @@ by its own doing at the same step again and again, while its worker lives, is th
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import redis
+from pydantic import Field, TypeAdapter, ValidationError
 
 from actsearch_workers.jobs import AllowedJob, Notice, attempts_key, deaths_key, job_id
 
@@ -36,7 +37,7 @@ class Attempts:
     def load(self, evaluations: Sequence[str]) -> None:
         """Begin with what the server knows of these evaluations."""
         found = self.connection.hmget(attempts_key(self.run), evaluations)
-        self._numbers |= {key: int(number or 0) for key, number in zip(evaluations, found, strict=True)}
+        self._numbers |= {key: count_of(number) for key, number in zip(evaluations, found, strict=True)}
 
     def number(self, evaluation: str) -> int:
         """The attempt that is under way, from 0."""
@@ -54,9 +55,10 @@ class Attempts:
         """The attempt under way is over, without a result; the next one has the next number."""
         key = notice.evaluation
         with self.connection.pipeline(transaction=True) as pipe:
-            pipe.hincrby(attempts_key(self.run), key, 1)
+            pipe.hset(attempts_key(self.run), key, str(notice.attempt + 1))
             pipe.delete(AllowedJob.key_for(job_id(self.run, key, notice.attempt)))
-            self._numbers[key], *_ = pipe.execute()
+            pipe.execute()
+        self._numbers[key] = notice.attempt + 1
         if not notice.handed_back:
             self._failures[key] = self.failures(key) + 1
 
@@ -64,17 +66,33 @@ class Attempts:
         """How often the evaluation's process died at the notice's step, this time included; 0 where it did not die."""
         if notice.died_at is None:
             return 0
-        counts: dict[str, int] = {}
-        with suppress(ValueError, TypeError):
-            counts = json.loads(self.connection.hget(deaths_key(self.run), notice.evaluation) or "{}")
+        counts = _counts(self.connection.hget(deaths_key(self.run), notice.evaluation))
         step = str(notice.died_at)
         counts[step] = counts.get(step, 0) + 1
         self.connection.hset(deaths_key(self.run), notice.evaluation, json.dumps(counts))
         return counts[step]
 
-    def forget(self, evaluations: Sequence[str]) -> None:
-        """The store has these."""
-        for key in evaluations:
-            self._numbers.pop(key, None)
-            self._failures.pop(key, None)
-        self.connection.hdel(deaths_key(self.run), *evaluations)
+    def forget(self, evaluation: str) -> None:
+        """The store has this one. What the server knows of it goes with its result."""
+        self._numbers.pop(evaluation, None)
+        self._failures.pop(evaluation, None)
+
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_COUNT, _COUNTS = TypeAdapter(_Count), TypeAdapter(dict[str, _Count])
+
+
+def count_of(text: bytes | str | None) -> int:
+    """A count that a server keeps; 0 where it keeps none, or something that is none of ours."""
+    try:
+        return _COUNT.validate_json(text or "0")
+    except ValidationError:
+        return 0
+
+
+def _counts(text: bytes | str | None) -> dict[str, int]:
+    """Likewise counts by name."""
+    try:
+        return _COUNTS.validate_json(text or "{}")
+    except ValidationError:
+        return {}

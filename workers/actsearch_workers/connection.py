@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from actsearch.errors import ConfigError, ServerUnreachableError
+from actsearch.passwords import from_file, on_command_line
 
 URL_VARIABLE = "ACTSEARCH_REDIS_URL"
 PASSWORD_FILE_VARIABLE = "ACTSEARCH_REDIS_PASSWORD_FILE"  # noqa: S105  (a variable's name)
@@ -23,8 +24,13 @@ PASSWORD_FILE_VARIABLE = "ACTSEARCH_REDIS_PASSWORD_FILE"  # noqa: S105  (a varia
 GIVE_UP_SECONDS = 10.0
 """How long a server that was never reached is tried for."""
 RECONNECTS = 25
-"""Attempts of one command on a server that was reached before: with the back-off below, about a minute."""
+"""Attempts of a patient client's command: with the back-off below, a minute and a half (simulated: 87 to 105 s)."""
+PATIENT_ANSWER_SECONDS = 30.0
+"""How long a patient client waits for each answer."""
+ANSWER_SECONDS = 5.0
+"""How long one that is not waits, and how long both wait for a connection."""
 _SCHEMES = ("redis", "rediss", "unix")
+_RIGHT = "right would be redis://HOST:PORT/0, and in a password %40 for @, %2F for /, %3F for ?, %23 for #, %25 for %"
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,10 @@ def find_address(
     source = "--redis-url" if url_option else URL_VARIABLE
     holds_password = _holds_password(_split(url, source))
     if url_option and holds_password:
-        raise ConfigError(
-            f"--redis-url = '{redacted(url)}': a command line shows its password to every user of the machine; "
-            f"give it by --redis-password-file, {PASSWORD_FILE_VARIABLE} or {URL_VARIABLE}"
-        )
-    file = password_file_option or environment.get(PASSWORD_FILE_VARIABLE) or None
-    if file is None:
-        return Address(url)
-    if holds_password:
-        raise ConfigError(f"a password stands both in {source} and in the file {file}; give one of them")
-    return Address(url, _read_password(Path(file)))
+        ways = f"--redis-password-file, {PASSWORD_FILE_VARIABLE} or {URL_VARIABLE}"
+        raise on_command_line("--redis-url", redacted(url), ways)
+    file = password_file_option or environment.get(PASSWORD_FILE_VARIABLE)
+    return Address(url, from_file(file, "Redis", second_to=source if holds_password else None))
 
 
 def environment_of(address: Address) -> dict[str, str]:
@@ -83,30 +83,43 @@ def environment_of(address: Address) -> dict[str, str]:
 
 
 def redacted(url: str) -> str:
-    """The URL with `***` for its password, whether that stands before the host or in the query."""
+    """The URL with `***` for its password, whether that stands before the host or in the query.
+
+    Of any text: where a password holds what should be encoded too, only a user's name is shown before the last @.
+    """
     try:
-        parts = urlsplit(url)
+        urlsplit(url)
     except ValueError:
         return "(not a URL)"
-    user, at, host = parts.netloc.rpartition("@")
+    scheme, is_url, rest = url.partition("://")
+    if not is_url:
+        return "(not a URL)"
+    user, at, host = rest.rpartition("@")
     if ":" in user:
-        user = user.split(":")[0] + ":***"
-    query = urlencode([(k, "***" if "password" in k else v) for k, v in parse_qsl(parts.query)], safe="*/")
-    return f"{parts.scheme}://{user}{at}{host}{parts.path}{'?' if query else ''}{query}"
+        user = user.partition(":")[0] + ":***"
+    place, mark, query = f"{user}{at}{host}".partition("?")
+    return f"{scheme}://{place}{mark}{'&'.join(map(_redacted_parameter, query.split('&')))}"
 
 
-def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> redis.Redis:
-    """A client of a server that has answered; from then on its commands reconnect with back-off.
+def _redacted_parameter(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}{equals}***" if "password" in unquote(name) else text
+
+
+def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS, patient: bool = True) -> redis.Redis:
+    """A client of a server that has answered.
 
     Args:
         address: the server.
         timeout_seconds: how long to wait for the first answer, also while the server reads its file.
+        patient: whether its commands reconnect with back-off from then on; else each gives up within seconds, for a
+            caller who has a loop of his own and other things to look after in it.
 
     Raises:
         ServerUnreachableError: nobody answers in time, or the password is wrong.
     """
     deadline = time.monotonic() + timeout_seconds
-    probe = _client(address, Retry(NoBackoff(), 0), answer_seconds=max(0.1, min(5.0, timeout_seconds)))
+    probe = _client(address, Retry(NoBackoff(), 0), answer_seconds=max(0.1, min(ANSWER_SECONDS, timeout_seconds)))
     pause = 0.02
     while True:
         try:
@@ -132,16 +145,20 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS) -> re
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
     probe.close()
-    return _client(address, Retry(ExponentialWithJitterBackoff(cap=5.0, base=0.1), RECONNECTS), answer_seconds=30.0)
+    if not patient:
+        return _client(address, Retry(NoBackoff(), 0), answer_seconds=ANSWER_SECONDS)
+    backoff = ExponentialWithJitterBackoff(cap=5.0, base=0.1)
+    return _client(address, Retry(backoff, RECONNECTS), answer_seconds=PATIENT_ANSWER_SECONDS)
 
 
 def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redis:
     options = {} if address.password is None else {"password": address.password}
+    _split(address.url, "the server's address")
     try:
         return redis.Redis.from_url(
             address.url,
             retry=retry,
-            socket_connect_timeout=min(5.0, answer_seconds),
+            socket_connect_timeout=min(ANSWER_SECONDS, answer_seconds),
             socket_timeout=answer_seconds,
             health_check_interval=30,
             **options,
@@ -151,10 +168,14 @@ def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redi
 
 
 def _split(url: str, source: str) -> SplitResult:
+    """The URL's parts; `ConfigError`, which does not repeat it, where a password may stand in the wrong one."""
     try:
         parts = urlsplit(url)
-    except ValueError:
-        raise ConfigError(f"{source} is not a URL; right would be redis://HOST:PORT/0") from None
+        _ = parts.port  # parsed when it is asked for
+    except ValueError:  # its text may hold a part of the password
+        raise ConfigError(f"{source} is not a URL; {_RIGHT}") from None
+    if parts.netloc and "@" in parts.path + parts.query + parts.fragment:
+        raise ConfigError(f"{source} has an @ behind its host; {_RIGHT}")
     if parts.scheme not in _SCHEMES:
         raise ConfigError(
             f"{source} = '{redacted(url)}': a Redis URL starts with redis://, rediss:// or unix://, "
@@ -165,16 +186,6 @@ def _split(url: str, source: str) -> SplitResult:
 
 def _holds_password(parts: SplitResult) -> bool:
     return bool(parts.password) or any("password" in key for key, _ in parse_qsl(parts.query))
-
-
-def _read_password(file: Path) -> str:
-    try:
-        password = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"cannot read the Redis password file {file}: {err.__class__.__name__}") from err
-    if not password:
-        raise ConfigError(f"the Redis password file {file} is empty")
-    return password
 
 
 def _first_line(err: Exception) -> str:

@@ -34,6 +34,8 @@ FINISHED_JOB_SECONDS = 60
 """How long RQ keeps a job's hash after its end; the result is under our own key, and stays."""
 MAX_ERROR = 500
 """Characters of an error that travel."""
+INBOX_SECONDS = 24 * 3600
+"""How long a run's inbox is kept after its last line, where no controller reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +98,14 @@ def inbox_key(run: str) -> str:
     return f"actsearch:inbox:{run}"
 
 
+def tell(connection: redis.Redis, run: str, notice: Notice) -> None:
+    """Add a line to a run's inbox, by a client or in a pipeline."""
+    connection.rpush(inbox_key(run), notice.model_dump_json())
+    connection.expire(inbox_key(run), INBOX_SECONDS)
+
+
 def attempts_key(run: str) -> str:
-    """Hash of evaluation to the number of attempts that failed."""
+    """Hash of evaluation to the number of attempts that came to nothing: failed, lost or handed back."""
     return f"actsearch:attempts:{run}"
 
 
@@ -152,7 +160,7 @@ def publish(connection: redis.Redis, evaluation: Evaluation) -> None:
         raise ConfigError(f"an Evaluation has at most {MAX_BYTES} bytes, that of {evaluation.evaluation} {len(text)}")
     with connection.pipeline(transaction=True) as pipe:
         pipe.hsetnx(results_key(evaluation.run), evaluation.evaluation, text)
-        pipe.rpush(inbox_key(evaluation.run), Notice(evaluation=evaluation.evaluation).model_dump_json())
+        tell(pipe, evaluation.run, Notice(evaluation=evaluation.evaluation))
         pipe.execute()
 
 
@@ -209,7 +217,7 @@ class AllowedJob(rq.job.Job):
         run, evaluation = names
         text = " ".join(error.split())[:MAX_ERROR]
         message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, **facts)
-        self.connection.rpush(inbox_key(run), message.model_dump_json())
+        tell(self.connection, run, message)
 
     @property
     def shown(self) -> str:

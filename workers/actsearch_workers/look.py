@@ -7,6 +7,7 @@ import redis
 import rq
 from rq import worker_registration
 
+from actsearch_workers.attempts import count_of
 from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import QUEUE, attempts_key
 from actsearch_workers.matching import queue_name
@@ -31,7 +32,7 @@ def queue_status(connection: redis.Redis, run: str, environment: Environment | N
         # A key that has expired has no birth: that worker is not there any more.
         workers=tuple(_worker(key, facts) for key, facts in zip(names, found, strict=True) if b"birth" in facts),
         queued=queued,
-        retries=sum(int(n) for n in attempts),
+        retries=sum(map(count_of, attempts)),
         environment=None if environment is None else str(environment),
     )
 

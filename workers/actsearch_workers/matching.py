@@ -6,7 +6,7 @@ take from. A worker that does not fit stays up, and says which part differs.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -16,12 +16,16 @@ from pydantic import Field, ValidationError
 from actsearch.config import Settings
 from actsearch.errors import CallerError
 from actsearch_workers.environment import Environment
-from actsearch_workers.jobs import QUEUE, Notice, inbox_key
+from actsearch_workers.jobs import QUEUE, Notice, tell
 
 RUNS_KEY = "actsearch:runs"
-"""Hash of run id to Wanted: the runs whose controllers are at work, or were killed."""
+"""Hash of run id to Wanted: the runs whose controllers are at work, or were lately."""
+SEEN_KEY = "actsearch:seen"
+"""Sorted set of the same run ids by their controllers' last word, in seconds of the server's clock."""
 ENVIRONMENTS_KEY = "actsearch:environments"
 """Hash of run id to the Environment that the run is bound to: the first worker's that could serve it."""
+AWAY_SECONDS = 3600
+"""How long workers serve a run whose controller says nothing: its jobs are done meanwhile, and their results wait."""
 MAX_RUNS = 1000
 """Runs that a worker looks at; a server with more has been filled by somebody else."""
 MAX_REASON = 300
@@ -40,14 +44,26 @@ class Wanted(Settings):
 
 
 def announce(connection: redis.Redis, run: str, wanted: Wanted, bound: Environment | None = None) -> None:
-    """Tell the workers of a run, and what it is bound to; again and again, since a server may have lost it."""
-    connection.hset(RUNS_KEY, run, wanted.model_dump_json())
-    if bound is not None:
-        connection.hset(ENVIRONMENTS_KEY, run, bound.model_dump_json())
+    """Tell the workers of a run, and what it is bound to; again and again, since a server may have lost it.
+
+    Runs whose controllers have not come back go from the list. What they are bound to stays: they may yet.
+    """
+    now, _ = connection.time()
+    away = cast(list[bytes], connection.zrangebyscore(SEEN_KEY, "-inf", now - AWAY_SECONDS))
+    with connection.pipeline(transaction=True) as pipe:
+        if away:
+            pipe.zrem(SEEN_KEY, *away)
+            pipe.hdel(RUNS_KEY, *away)
+        pipe.zadd(SEEN_KEY, {run: now})
+        pipe.hset(RUNS_KEY, run, wanted.model_dump_json())
+        if bound is not None:
+            pipe.hset(ENVIRONMENTS_KEY, run, bound.model_dump_json())
+        pipe.execute()
 
 
 def withdraw(connection: redis.Redis, run: str) -> None:
     """Have the workers forget a run."""
+    connection.zrem(SEEN_KEY, run)
     connection.hdel(RUNS_KEY, run)
     connection.hdel(ENVIRONMENTS_KEY, run)
 
@@ -84,13 +100,14 @@ class Matcher:
 
     def look(self, connection: redis.Redis) -> list[str]:
         """Names of the queues to serve now, sorted; binds runs that nobody has bound."""
-        if connection.hlen(RUNS_KEY) > MAX_RUNS:
-            self._idle({"": f"more than {MAX_RUNS} runs stand on the server: remove {RUNS_KEY} from it"})
+        now, _ = connection.time()
+        runs = cast(list[bytes], connection.zrangebyscore(SEEN_KEY, now - AWAY_SECONDS, "+inf", 0, MAX_RUNS + 1))
+        if len(runs) > MAX_RUNS:
+            self._idle({"": f"more than {MAX_RUNS} runs stand on the server: remove {SEEN_KEY} from it"})
             return []
         queues, mismatches = set(), {}
-        bound = _hash(connection, ENVIRONMENTS_KEY)
-        for run, text in _hash(connection, RUNS_KEY).items():
-            served = self._serve(connection, run, text, bound)
+        for run, wanted, bound in _known(connection, runs):
+            served = self._serve(connection, run, wanted, bound)
             if isinstance(served, Environment):
                 queues.add(queue_name(served))
             elif served:
@@ -98,9 +115,7 @@ class Matcher:
         self._idle(mismatches)
         return sorted(queues)
 
-    def _serve(
-        self, connection: redis.Redis, run: str, text: bytes, bound: Mapping[str, bytes]
-    ) -> Environment | str | None:
+    def _serve(self, connection: redis.Redis, run: str, text: bytes, bound: bytes | None) -> Environment | str | None:
         """The environment in which this worker serves a run, or why it cannot; None for what is no run."""
         try:
             wanted = Wanted.model_validate_json(text)
@@ -112,7 +127,7 @@ class Matcher:
             here = self.machine.on(*map(self.digest, wanted.datasets))
         except CallerError as err:
             return str(err)
-        theirs = _environment(bound.get(run))
+        theirs = _environment(bound)
         if not here.will_do(wanted.environment):
             known = theirs if theirs and theirs.will_do(wanted.environment) else None
             return known.differences(here) if known else f"environment {here}, not {wanted.environment}"
@@ -124,7 +139,7 @@ class Matcher:
     def _bind(connection: redis.Redis, run: str, here: Environment) -> Environment:
         """The environment that the run is bound to: `here`, unless another worker was faster."""
         if connection.hsetnx(ENVIRONMENTS_KEY, run, here.model_dump_json()):
-            connection.rpush(inbox_key(run), Notice(evaluation="").model_dump_json())
+            tell(connection, run, Notice(evaluation=""))
             log.info("run %s is bound to environment %s", run, here)
             return here
         return _environment(connection.hget(ENVIRONMENTS_KEY, run)) or here
@@ -136,9 +151,15 @@ class Matcher:
         self.mismatches = mismatches
 
 
-def _hash(connection: redis.Redis, key: str) -> dict[str, bytes]:
-    found = cast(dict[bytes, bytes], connection.hgetall(key))
-    return {name.decode(errors="replace"): text for name, text in found.items()}
+def _known(connection: redis.Redis, runs: Sequence[bytes]) -> Iterator[tuple[str, bytes, bytes | None]]:
+    """Each of the runs, what it says that it needs, and what it is bound to."""
+    if not runs:
+        return
+    wanted = cast(list[bytes | None], connection.hmget(RUNS_KEY, runs))
+    bound = cast(list[bytes | None], connection.hmget(ENVIRONMENTS_KEY, runs))
+    for run, text, environment in zip(runs, wanted, bound, strict=True):
+        if text is not None:
+            yield run.decode(errors="replace"), text, environment
 
 
 def _environment(text: bytes | str | None) -> Environment | None:

@@ -7,8 +7,8 @@ attempt. Failures of machines are counted and bounded; a search never learns fro
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import redis
 
@@ -39,7 +39,8 @@ class RqEvaluator:
     """The Evaluator port of a search on RQ workers.
 
     Args:
-        connection: a client of the server (actsearch_workers.connection.connect).
+        connection: a client of the server (actsearch_workers.connection.connect); where it is not patient, `collect`
+            returns in time while the server is away.
         run: the run, and what it needs of its workers.
         max_retries: failed attempts of one job after which `collect` raises RunPausedError.
         watch: called every few seconds while waiting, to look after what the search started (LocalWorkers.check).
@@ -66,10 +67,13 @@ class RqEvaluator:
         self._on_environment = on_environment
         self._workers_may_come = workers_may_come
         self._patience_seconds = patience_seconds
+        self._submitted: dict[str, Job] = {}
         self._jobs: dict[str, Job] = {}
+        self._not_put: dict[str, Job] = {}
+        self._released: dict[str, str | None] = {}
         self._attempts = Attempts(connection, run.id)
+        self._has_asked = False
         self._delivered: set[str] = set()
-        self._tried_again: set[str] = set()
         self._missed_since: dict[str, float] = {}
         self._silent = 0
         self._unfit_since: float | None = None
@@ -80,22 +84,17 @@ class RqEvaluator:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs. One that is already queued, running or done is left as it is.
 
-        Before a worker has bound the run to its environment they wait here.
+        The first call has every job in it that the store has no result of: results of others are cleared away.
+        While the server is away, and before a worker has bound the run to its environment, the jobs wait here.
         """
-        jobs = [job for job in jobs if job.evaluation not in self._jobs]
-        if not jobs:
-            return
         for job in jobs:
             if job.run != self.run.name:
                 raise ConfigError(f"a job of run {job.run!r} was given to the queue of run {self.run.name!r}")
-        with _server_needed():
-            self._attempts.load([job.evaluation for job in jobs])
-            self._jobs |= {job.evaluation: job.model_copy(update={"run": self.run.id}) for job in jobs}
-            if self._server.is_bound:
-                self._put_new([job.evaluation for job in jobs])
-            else:
-                self._bind()
-        self._next_sweep = 0.0
+            if job.evaluation not in self._jobs:
+                self._submitted[job.evaluation] = job.model_copy(update={"run": self.run.id})
+        if self._submitted:
+            self._next_sweep = 0.0
+            self._tell_server_now_or_later()
 
     def collect(self, timeout_seconds: float) -> list[Evaluation]:
         """Evaluations that have arrived since the last call, waiting up to the timeout for the first.
@@ -107,6 +106,7 @@ class RqEvaluator:
         deadline = time.monotonic() + timeout_seconds
         while True:
             try:
+                self._tell_server()
                 found = self._read_inbox(deadline)
                 if time.monotonic() >= self._next_sweep:
                     found |= self._sweep()
@@ -125,27 +125,28 @@ class RqEvaluator:
 
     def release(self, evaluations: Sequence[Evaluation]) -> None:
         """Forget evaluations that the store holds."""
-        keys = [e.evaluation for e in evaluations]
-        if not keys:
-            return
-        tried_again = [key for key in keys if key in self._jobs and self._attempts.number(key)]
-        with _server_needed():
+        for key in [e.evaluation for e in evaluations]:
             # Where an earlier attempt, given up as lost, came in after all, the one that still waits is taken back.
-            self._server.clear(keys, [self._attempts.job_id(key) for key in tried_again])
-            self._attempts.forget(keys)
-        self._tried_again.update(tried_again)
-        for key in keys:
+            tried_again = key in self._jobs and self._attempts.number(key) > 0
+            self._released[key] = self._attempts.job_id(key) if tried_again else None
+            self._attempts.forget(key)
             self._jobs.pop(key, None)
             self._delivered.discard(key)
             self._missed_since.pop(key, None)
+        if self._released:
+            self._tell_server_now_or_later()
 
     def close(self) -> None:
-        """The run asks for nothing more: its workers may forget it. Results that wait for it stay."""
+        """The run is over: its workers may forget it, and nothing of it stays on the server."""
         with suppress(redis.exceptions.RedisError):
             self._server.withdraw()
 
     def status(self) -> QueueStatus:
         """What goes on behind the run; the last that was known while the server is away."""
+        if self._unreachable_since is not None:
+            away = time.monotonic() - self._unreachable_since
+            self._status = self._status.model_copy(update={"away_seconds": away})
+            return self._status
         with suppress(redis.exceptions.RedisError):
             self._status = self._server.status().model_copy(
                 update={"silent": self._silent, "missing": len(self._missed_since)}
@@ -156,20 +157,41 @@ class RqEvaluator:
         """Reasons, as far as the last `status` shows them; none where something moves."""
         return standstill(self._status, in_flight)
 
+    def _tell_server_now_or_later(self) -> None:
+        """Tell the server at once where it answers; else `collect` does so, which waits for it."""
+        if self._unreachable_since is not None:
+            return
+        try:
+            self._tell_server()
+        except _UNREACHABLE:
+            self._unreachable_since = time.monotonic()
+        except redis.exceptions.RedisError as err:
+            raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
+
+    def _tell_server(self) -> None:
+        """Tell the server what was released and submitted since it was last told; told twice it does the same."""
+        if self._released:
+            self._server.clear(list(self._released), [job_id for job_id in self._released.values() if job_id])
+            self._released.clear()
+        if self._submitted:
+            self._attempts.load(list(self._submitted))
+            self._jobs |= self._submitted
+            self._not_put |= self._submitted
+            self._has_asked = True
+            self._submitted.clear()
+            self._bind()
+
     def _bind(self) -> None:
-        """Once a worker has bound the run, say so, and let the jobs that have waited for it go out."""
+        """Ask the workers for one that binds the run; once one has, let the jobs that have waited for it go out."""
         if self._server.bind():
             assert self._server.environment is not None
             self._on_environment(self._server.environment)
-            self._put_new(list(self._jobs))
-
-    def _put_new(self, keys: Sequence[str]) -> None:
-        """Queue those that have no result yet."""
-        if not keys:
-            return
-        for key, result in zip(keys, self._server.results(keys), strict=True):
-            if result is None:
-                self._server.put(self._jobs[key], self._attempts.job_id(key))
+        if self._server.is_bound and self._not_put:
+            done = self._server.done(list(self._not_put))
+            for key, job in self._not_put.items():
+                if key in self._jobs and key not in done:
+                    self._server.put(job, self._attempts.job_id(key))
+            self._not_put.clear()
 
     def _read_inbox(self, deadline: float) -> set[str]:
         """Wait for a notice, at most until the deadline or the next sweep; the evaluations that have results."""
@@ -189,9 +211,10 @@ class RqEvaluator:
         self._bind()
         ids = {key: self._attempts.job_id(key) for key in self._jobs if key not in self._delivered}
         picture = self._server.picture(list(ids.values()))
-        if late := picture.done & self._tried_again - self._jobs.keys():
-            # A second attempt's, or that of a worker which had been cut off: the store has the first.
-            self._server.clear(list(late))
+        if self._has_asked and (stored := picture.done - self._jobs.keys()):
+            # Whoever drives the run asks first for all that the store has no result of: the store has these. They are a
+            # second attempt's, or from before a kill that came between storing and releasing.
+            self._server.clear(list(stored))
         self._silent = sum(0 <= left < SILENT_MILLISECONDS for left in picture.leases.values())
         if self._server.is_bound:
             held = {job_id for job_id, left in picture.leases.items() if left >= 0}
@@ -230,8 +253,7 @@ class RqEvaluator:
                 continue
             try:
                 evaluation = Evaluation.from_json(text)
-                if (evaluation.run, evaluation.evaluation) != (self.run.id, key):
-                    raise ConfigError(f"not the evaluation asked for, but {evaluation.evaluation[:20]!r}")
+                evaluation.check_answers(self._jobs[key])
             except ConfigError as err:
                 self._server.clear([key])
                 self._failed(Notice(evaluation=key, attempt=self._attempts.number(key), error=str(err)[:MAX_ERROR]))
@@ -246,7 +268,7 @@ class RqEvaluator:
         job = self._jobs.get(key)
         if job is None or key in self._delivered or notice.attempt != self._attempts.number(key):
             return
-        if self._server.results([key]) != [None]:
+        if self._server.done([key]):
             return  # it was killed after it had written its result
         deaths = self._attempts.deaths(notice)
         self._attempts.over(notice)  # where the run pauses too: a resumed one goes straight on with the next
@@ -271,15 +293,6 @@ class RqEvaluator:
             ) from err
         self._watch()
         time.sleep(0.5)
-
-
-@contextmanager
-def _server_needed() -> Iterator[None]:
-    """Pause the run where the server refuses, or stays away for as long as its client reconnects (a minute)."""
-    try:
-        yield
-    except redis.exceptions.RedisError as err:
-        raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
 
 
 def _quarantined(job: Job, notice: Notice, deaths: int) -> Evaluation:

@@ -20,6 +20,8 @@ from actsearch_workers.jobs import (
     SERIALIZER,
     AllowedJob,
     Notice,
+    attempts_key,
+    deaths_key,
     inbox_key,
     lease_key,
     publish,
@@ -35,17 +37,19 @@ MAX_NOTICES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class QueuedRun:
-    """A run as its queue knows it.
+    """A search, finals or a verification, as its queue knows it.
 
     Attributes:
-        id: what its keys and jobs carry: no other run has it, though another folder may have one of the same name.
-        name: the run's name in the store.
+        id: what its keys and jobs carry: nothing else has it, not even a run of the same name in another folder.
+        name: the name in the store of the run that it is part of.
         wanted: what it needs of its workers.
+        is_bound_anew: whether it gives up the environment that the server may hold for it.
     """
 
     id: str
     name: str
     wanted: Wanted
+    is_bound_anew: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,7 @@ class RunQueue:
     def __init__(self, connection: redis.Redis, run: QueuedRun) -> None:
         self._connection = connection
         self._run = run
+        self._gives_up_binding = run.is_bound_anew
         self._queue: rq.Queue | None = None
         self.environment: Environment | None = None
 
@@ -89,6 +94,9 @@ class RunQueue:
 
     def bind(self) -> bool:
         """Ask the workers for one that binds the run, again and again; whether one has, since the last call."""
+        if self._gives_up_binding:
+            withdraw(self._connection, self._run.id)
+            self._gives_up_binding = False
         announce(self._connection, self._run.id, self._run.wanted, self.environment)
         if self.is_bound:
             return False
@@ -131,11 +139,18 @@ class RunQueue:
         """Where these jobs are, and which evaluations of the run have results."""
         with self._connection.pipeline(transaction=True) as pipe:
             pipe.hkeys(results_key(self._run.id))
-            pipe.lrange(self._queue.key if self._queue else "", 0, -1)
+            pipe.lrange(self._waiting, 0, -1)
             for job_id in job_ids:
                 pipe.pttl(lease_key(job_id))
             done, queued, *leases = pipe.execute()
         return Picture(done=_texts(done), queued=_texts(queued), leases=dict(zip(job_ids, leases, strict=True)))
+
+    def done(self, evaluations: Sequence[str]) -> set[str]:
+        """Those that have a result, without reading it."""
+        with self._connection.pipeline(transaction=False) as pipe:
+            for evaluation in evaluations:
+                pipe.hexists(results_key(self._run.id), evaluation)
+            return {key for key, is_there in zip(evaluations, pipe.execute(), strict=True) if is_there}
 
     def results(self, evaluations: Sequence[str]) -> list[bytes | None]:
         """The JSON of each one's Evaluation, as somebody put it there; None where there is none."""
@@ -146,21 +161,30 @@ class RunQueue:
         publish(self._connection, evaluation)
 
     def clear(self, evaluations: Sequence[str], job_ids: Sequence[str] = ()) -> None:
-        """Remove results, and jobs that still wait."""
+        """Remove results, what is known of deaths, and jobs that still wait."""
         with self._connection.pipeline(transaction=True) as pipe:
+            for job_id in job_ids:
+                pipe.lrem(self._waiting, 1, job_id)
             pipe.hdel(results_key(self._run.id), *evaluations)
-            if self._queue is not None:
-                for job_id in job_ids:
-                    pipe.lrem(self._queue.key, 1, job_id)
-            pipe.execute()
+            pipe.hdel(deaths_key(self._run.id), *evaluations)
+            removed = pipe.execute()
+        # A worker may have the others: RQ ends those.
+        if waiting := [AllowedJob.key_for(job_id) for job_id, count in zip(job_ids, removed, strict=False) if count]:
+            self._connection.delete(*waiting)
+
+    @property
+    def _waiting(self) -> str:
+        """Key of the list of jobs that wait; of none before the run is bound."""
+        return "" if self._queue is None else str(self._queue.key)
 
     def status(self) -> QueueStatus:
         """The server's workers, and how many jobs wait."""
         return queue_status(self._connection, self._run.id, self.environment)
 
     def withdraw(self) -> None:
-        """Have the workers forget the run."""
+        """Have the workers forget the run, and the server all that is kept for it."""
         withdraw(self._connection, self._run.id)
+        self._connection.delete(*(key(self._run.id) for key in (results_key, attempts_key, deaths_key, inbox_key)))
 
 
 def _texts(values: Any) -> set[str]:

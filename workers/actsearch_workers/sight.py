@@ -40,11 +40,13 @@ class QueueStatus(Settings):
     queued: int = 0
     """Jobs of the run's environment that wait for a worker, of all runs bound to it."""
     retries: int = 0
-    """Attempts of this run's jobs that failed."""
+    """Attempts of this run's jobs that came to nothing and were tried again: failed, lost or handed back."""
     environment: str | None = None
     """What the run is bound to; None until a worker has bound it."""
     silent: int = 0
     """Jobs of the run whose worker has said nothing for longer than it should, and whose lease runs out."""
+    away_seconds: float = 0.0
+    """How long the server has not answered: all else is what was last seen."""
     missing: int = 0
     """Jobs of the run that nobody has, and that go out again within seconds."""
 
@@ -133,6 +135,8 @@ def standstill(status: QueueStatus, in_flight: int) -> list[str]:
     """
     if not in_flight:
         return []
+    if status.away_seconds:
+        return [f"the server has not answered for {status.away_seconds:.0f} s: the run goes on when it does"]
     reasons = []
     if status.silent:
         leases = "lease runs" if status.silent == 1 else "leases run"

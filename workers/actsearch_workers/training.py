@@ -8,10 +8,11 @@ train is an outcome; a missed deadline, a full disk or a bug is an exception, an
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from actsearch.activation import act_layer, materialize
 from actsearch.config import Recipe
-from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome, Rung
+from actsearch.evaluation import CurvePoint, Evaluation, Job, LayerRecord, Outcome, Rung
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.identity import unit_gain
@@ -69,15 +70,18 @@ def train(
     deadline = started + job.timeout_seconds
     expression = expression_of(Formula.from_tokens(job.tokens))
     gain = unit_gain(expression) if job.child.gain == "unit" else 1.0
-    result = Evaluation(run=job.run, evaluation=job.evaluation, outcome=Outcome.TRAINED, gain=gain)
+    found: dict[str, Any]
+    layers: Sequence[LayerRecord] = ()
     if verdict := screen(expression, gain, job.max_operations, job.backend):
-        result = result.model_copy(update={"outcome": verdict[0], "reason": verdict[1]})
+        found = {"outcome": verdict[0], "reason": verdict[1]}
     else:
         dataset = load(job.dataset, data_dir=data_dir, allow_user_code=allow_user_code)
         with _own_random_numbers(device):
             model = _build(job, expression, gain, dataset, device, allow_user_code)
-            result = _Training(job, dataset, model, device, deadline, on_step).run(result)
-    return result.model_copy(update={"seconds": round(time.monotonic() - started, 4)})
+            found, layers = _Training(job, dataset, model, device, deadline, on_step).run()
+    seconds = round(time.monotonic() - started, 4)
+    evaluation = Evaluation(run=job.run, evaluation=job.evaluation, gain=gain, seconds=seconds, **found)
+    return with_layers(evaluation, layers)
 
 
 def _build(
@@ -123,28 +127,26 @@ class _Training:
         self.curve: list[CurvePoint] = []
         self.step_seconds: list[float] = []
 
-    def run(self, blank: Evaluation) -> Evaluation:
-        """Trains to the end or to the first number that is not finite; `blank` becomes the evaluation."""
+    def run(self) -> tuple[dict[str, Any], Sequence[LayerRecord]]:
+        """Trains to the end or to the first number that is not finite; fields of the evaluation, and its layers."""
         torch.manual_seed(_stream(self.job.seed, "training"))  # stochastic depth draws from the global generator
         ending = self._train()
-        measured = blank.model_copy(
-            update={
-                "steps": len(self.step_seconds),
-                "curve": tuple(self.curve),
-                "seconds_per_step": round(median(self.step_seconds), 6) if self.step_seconds else None,
-                "parameters": sum(p.numel() for p in self.model.parameters()),
-            }
-        )
+        measured: dict[str, Any] = {
+            "steps": len(self.step_seconds),
+            "curve": tuple(self.curve),
+            "seconds_per_step": round(median(self.step_seconds), 6) if self.step_seconds else None,
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+        }
         if isinstance(ending, tuple):
-            return measured.model_copy(update={"outcome": ending[0], "reason": ending[1]})
+            return {**measured, "outcome": ending[0], "reason": ending[1]}, ()
         last = self.curve[-1]
-        measured = measured.model_copy(update={"val_accuracy": last.val_accuracy, "val_loss": last.val_loss})
-        if isinstance(ending, Rung):
-            return _stopped(measured, ending, last.val_accuracy)
+        measured |= {"val_accuracy": last.val_accuracy, "val_loss": last.val_loss}
+        if isinstance(ending, Rung):  # what its layers received halfway says little and is left out
+            return {**measured, **_stopped(ending, last.val_accuracy)}, ()
         if self.job.measures_test:
-            measured = measured.model_copy(update={"test_accuracy": self._test_accuracy()})
+            measured["test_accuracy"] = self._test_accuracy()
         layers = layer_records(self.judged, evenly_spaced(self.validation[0], HISTOGRAM_IMAGES), self.standardise)
-        return with_layers(measured, layers)
+        return {**measured, "outcome": Outcome.TRAINED}, layers
 
     @property
     def judged(self) -> nn.Module:
@@ -211,15 +213,13 @@ class _Training:
         return True
 
 
-def _stopped(measured: Evaluation, rung: Rung, val_accuracy: float) -> Evaluation:
-    """The evaluation of a child that ended at a rung; what its layers received halfway says little and is left out."""
-    return measured.model_copy(
-        update={
-            "outcome": Outcome.STOPPED,
-            "reason": f"accuracy {val_accuracy:.4f} below {rung.stop_below:.4f} at step {rung.step}",
-            "predicted_accuracy": round(rung.predict(val_accuracy), 6),
-        }
-    )
+def _stopped(rung: Rung, val_accuracy: float) -> dict[str, Any]:
+    """What the evaluation of a child says that ended at a rung."""
+    return {
+        "outcome": Outcome.STOPPED,
+        "reason": f"accuracy {val_accuracy:.4f} below {rung.stop_below:.4f} at step {rung.step}",
+        "predicted_accuracy": round(rung.predict(val_accuracy), 6),
+    }
 
 
 def _curve_steps(recipe: Recipe) -> frozenset[int]:

@@ -6,7 +6,6 @@ It is the supervisor that a search of days would have (systemd, Compose, Kuberne
 import os
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,14 +18,14 @@ from typing import Self
 
 import redis
 
-from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.environment import PROCESS_ENVIRONMENT
 from actsearch_workers.processes import start, stop
 from actsearch_workers.server import find_program
+from actsearch_workers.sight import Sighting
 from tests.integration.conftest import command, eventually
-from tests.integration.course import RUN, children, leads_group
+from tests.integration.course import RUN, told, trainings
 
 LOOK_SECONDS = 0.1
 RESTART_SECONDS = 0.5
@@ -124,15 +123,20 @@ class Cluster:
 
     @property
     def trainings(self) -> list[int]:
-        """Process ids of the children in training: forks of the workers, each in a process group of its own."""
-        return [pid for worker in self.workers for pid in children(worker) if leads_group(pid)]
+        """Process ids of the children in training."""
+        return trainings(self.workers)
 
     @property
     def told(self) -> int:
         """Results in the store."""
-        with suppress(RunError, sqlite3.Error), RunFolder(self.runs_dir / RUN).open() as (store, run):
-            return store.summary(run).told
-        return 0  # not made yet
+        return told(self.runs_dir)
+
+    @property
+    def tried_again(self) -> int:
+        """Attempts that came to nothing and were tried again, as the controller last saw it."""
+        sighting = Sighting.read(RunFolder(self.runs_dir / RUN).queue)
+        assert sighting is not None, "a controller is or was at work"
+        return sighting.queue.retries
 
     def log(self, place: str) -> Path:
         """What a place's processes have printed."""
@@ -194,6 +198,13 @@ class Cluster:
         return "; ".join(
             f"{name}: {self.log(name).read_text()[-300:]}" for name in self.places if self.log(name).exists()
         )
+
+
+def fill(path: Path) -> None:
+    """Writes a file until its disk is full. Without a buffer, which would be written again when it is closed."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def hurt(pids: Sequence[int], number: signal.Signals) -> None:

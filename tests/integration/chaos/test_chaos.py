@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ import redis
 
 from actsearch.runs import RunFolder
 from actsearch_workers.jobs import lease_key, results_key
-from tests.integration.chaos.cluster import Cluster, hurt, pause
+from tests.integration.chaos.cluster import Cluster, fill, hurt, pause
 from tests.integration.conftest import eventually
 from tests.integration.course import RUN, Course, children, course, leads_group
 
@@ -44,17 +44,16 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3 * PATIENCE_SECONDS)]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Course]:
-    """The search of so many evaluations as one worker does it in peace."""
-    known: dict[int, Course] = {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Course]:
+    """The search of these settings as one worker does it in peace."""
+    known: dict[str, Course] = {}
 
-    def run(evaluations: int) -> Course:
-        if evaluations not in known:
-            folder = tmp_path_factory.mktemp("undisturbed")
-            with Cluster(folder, CONFIG.format(evaluations=evaluations), workers=1) as cluster:
+    def run(config: str) -> Course:
+        if config not in known:
+            with Cluster(tmp_path_factory.mktemp("undisturbed"), config, workers=1) as cluster:
                 cluster.wait(PATIENCE_SECONDS)
-            known[evaluations] = course(cluster.runs_dir)
-        return known[evaluations]
+            known[config] = course(cluster.runs_dir)
+        return known[config]
 
     return run
 
@@ -112,22 +111,23 @@ class Kills:
 def test_random_kills(
     evaluations: int,
     kills: int,
-    undisturbed: Callable[[int], Course],
+    undisturbed: Callable[[str], Course],
     record_property: Callable[[str, object], None],
     tmp_path: Path,
 ) -> None:
-    with Cluster(tmp_path, CONFIG.format(evaluations=evaluations), workers=2) as cluster:
+    config = CONFIG.format(evaluations=evaluations)
+    with Cluster(tmp_path, config, workers=2) as cluster:
         random_kills = Kills(cluster, seed=kills)
         random_kills.go_on(kills)
         at_last_kill = cluster.told
         run = end_of(cluster)
     record_property("kills", f"{random_kills.counts}, {at_last_kill} of {evaluations} told at the last")
-    assert run == undisturbed(evaluations)
+    assert run == undisturbed(config)
     assert all(random_kills.counts[kind] for kind in ("training", "worker", "controller")), random_kills.counts
 
 
 def test_a_lost_worker_is_noticed_and_its_job_runs_elsewhere(
-    record_property: Callable[[str, object], None], tmp_path: Path
+    undisturbed: Callable[[str], Course], record_property: Callable[[str, object], None], tmp_path: Path
 ) -> None:
     """A worker and its training stand still, as if their machine had gone: no connection is closed, nothing is said."""
     config = CONFIG.format(evaluations=8).replace("steps = 10", "steps = 200")
@@ -145,8 +145,9 @@ def test_a_lost_worker_is_noticed_and_its_job_runs_elsewhere(
         hurt([victim], signal.SIGKILL)
         record_property("seconds", round(seconds, 1))
         assert seconds <= ELSEWHERE_SECONDS
-        cluster.wait(PATIENCE_SECONDS)
-    assert course(cluster.runs_dir).evaluations
+        run = end_of(cluster)
+    assert run == undisturbed(config)
+    assert cluster.tried_again >= 1
 
 
 def _held(cluster: Cluster, client: redis.Redis) -> tuple[str, str] | None:
@@ -169,28 +170,38 @@ def _holder(client: redis.Redis, job: str, attempt: int) -> str:
 # --- the server ------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_out_of_memory(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+def test_a_server_out_of_memory(undisturbed: Callable[[str], Course], tmp_path: Path) -> None:
     """It refuses whatever would take more: jobs, results, heartbeats."""
-    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2) as cluster:
+    config = CONFIG.format(evaluations=SHORT)
+    with Cluster(tmp_path, config, workers=2) as cluster:
         for told in (4, 12):
             cluster.wait_for(told)
             with cluster.client() as client:
+                before = _refused(client)
                 client.config_set("maxmemory", 1)
                 time.sleep(10)
                 client.config_set("maxmemory", 0)
+                assert _refused(client) > before
         run = end_of(cluster)
-    assert run == undisturbed(SHORT)
+    assert run == undisturbed(config)
 
 
-def test_a_server_started_again_from_its_file(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
-    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2) as cluster:
+def _refused(client: redis.Redis) -> int:
+    """How many commands a server has refused for want of memory."""
+    errors: dict[str, dict[str, int]] = client.info("errorstats")
+    return errors.get("errorstat_OOM", {}).get("count", 0)
+
+
+def test_a_server_started_again_from_its_file(undisturbed: Callable[[str], Course], tmp_path: Path) -> None:
+    config = CONFIG.format(evaluations=SHORT)
+    with Cluster(tmp_path, config, workers=2) as cluster:
         for told in (3, 9, 15):
             cluster.wait_for(told)
             pid = cluster.places["server"].pid
             hurt([pid] if pid else [], signal.SIGKILL)
         run = end_of(cluster)
     assert cluster.places["server"].starts == 4
-    assert run == undisturbed(SHORT)
+    assert run == undisturbed(config)
 
 
 # --- what only root can break ----------------------------------------------------------------------------------------
@@ -219,7 +230,7 @@ def cable() -> Iterator[tuple[str, list[str], Callable[[str], None]]]:
 
 
 def test_a_network_that_is_cut(
-    cable: tuple[str, list[str], Callable[[str], None]], undisturbed: Callable[[int], Course], tmp_path: Path
+    cable: tuple[str, list[str], Callable[[str], None]], undisturbed: Callable[[str], Course], tmp_path: Path
 ) -> None:
     """For longer than a lease: the worker beyond trains on, its job goes elsewhere, and its result comes late."""
     host, inside, switch = cable
@@ -231,8 +242,9 @@ def test_a_network_that_is_cut(
             time.sleep(seconds)
             switch("up")
         run = end_of(cluster)
-    assert run == undisturbed(SHORT)
+    assert run == undisturbed(config)
     assert len(run.workers) > 1
+    assert cluster.tried_again >= 1, "the job beyond the cut went elsewhere"
 
 
 @contextmanager
@@ -250,7 +262,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("full", ["runs_dir", "server_dir"])
-def test_a_full_disk(full: str, undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+def test_a_full_disk(full: str, undisturbed: Callable[[str], Course], tmp_path: Path) -> None:
     """Of the controller, then of the server: both wait or start again until somebody makes room."""
     config = CONFIG.format(evaluations=SHORT)
     with (
@@ -264,20 +276,22 @@ def test_a_full_disk(full: str, undisturbed: Callable[[int], Course], tmp_path: 
         ) as cluster,
     ):
         cluster.wait_for(6)
+        client = cluster.client()  # a new one would be refused, its first ping too
         ballast = disk / "ballast"
-        _fill(ballast)
+        fill(ballast)
+        time.sleep(5)
+        told, starts = cluster.told, cluster.places["controller"].starts
+        assert told >= 6
         time.sleep(15)
-        assert not cluster.is_done.is_set(), "it went on with a full disk"
+        assert cluster.told == told, "it went on with a full disk"
+        if full == "server_dir":
+            assert client.info("persistence")["aof_last_write_status"] == "err"
+        else:
+            assert cluster.places["controller"].starts > starts, "it ended, and was started again"
         ballast.unlink()
+        client.close()
         run = end_of(cluster)
-        assert run == undisturbed(SHORT)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb") as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-            file.flush()
+        assert run == undisturbed(config)
 
 
 def _root(*words: str) -> None:
@@ -287,7 +301,7 @@ def _root(*words: str) -> None:
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
-def test_clocks_that_step(undisturbed: Callable[[int], Course], tmp_path: Path) -> None:
+def test_clocks_that_step(undisturbed: Callable[[str], Course], tmp_path: Path) -> None:
     """Each machine has a clock of its own, hours off the others', that jumps by a day while the search runs."""
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
@@ -304,12 +318,14 @@ def test_clocks_that_step(undisturbed: Callable[[int], Course], tmp_path: Path) 
     }
     for hours, clock in zip((0, 5, -7, 30), clocks.values(), strict=True):
         clock.write_text(f"{hours:+d}h\n")
-    with Cluster(tmp_path, CONFIG.format(evaluations=SHORT), workers=2, environment=environment) as cluster:
+    config = CONFIG.format(evaluations=SHORT)
+    with Cluster(tmp_path, config, workers=2, environment=environment) as cluster:
         for told, step in ((4, 24), (10, -48), (16, 24)):
             cluster.wait_for(told)
             for clock in clocks.values():
                 hours = int(clock.read_text().strip().removesuffix("h"))
                 clock.write_text(f"{hours + step:+d}h\n")
         run = end_of(cluster)
-    assert run == undisturbed(SHORT)
+    assert run == undisturbed(config)
     assert {name: place.starts for name, place in cluster.places.items()} == dict.fromkeys(cluster.places, 1)
+    assert cluster.tried_again == 0, "no clock decides that a worker is lost"

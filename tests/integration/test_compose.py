@@ -29,6 +29,22 @@ def test_every_service_runs_with_nothing_it_does_not_need(name: str) -> None:
     assert service["image"].startswith("actsearch-") or service["user"] == "redis"
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cpus"] in (1, 2)
+    assert service["mem_limit"] in ("2g", "${ACTSEARCH_WORKER_MEMORY:-4g}")
+    assert service["pids_limit"] == 256
+    assert service["tmpfs"] == ["/tmp:size=256m"]
+
+
+def test_the_server_refuses_jobs_before_it_is_killed_for_its_memory() -> None:
+    """Half of its limit is left for the copy of its memory that it rewrites its file from."""
+    (script,) = SERVICES["secret"]["command"]
+    assert "'maxmemory 1gb' 'maxmemory-policy noeviction'" in script
+    assert SERVICES["redis"]["mem_limit"] == "2g"
+
+
 def test_the_queues_network_leads_nowhere_else() -> None:
     assert FILE["networks"] == {"queue": {"internal": True}}
 
