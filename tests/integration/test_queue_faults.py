@@ -64,7 +64,7 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
     (state,) = evaluator.status().workers
     assert (state.name, state.evaluation, state.run) == ("one", job(1).evaluation, RUN)
     start_workers("two")
-    # It waits for jobs, and RQ's own clean-up, which comes at the start and then once a minute, is over.
+    # It waits for jobs.
     eventually(lambda: [w.name for w in evaluator.status().workers if w.environment] == ["one", "two"])
     # The lease is as fresh as can be.
     eventually(lambda: connection.pttl(lease_key(job_id(RUN, job(1).evaluation, 0))) > 7_500)

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -19,9 +20,11 @@ import redis
 import rq
 import rq.job
 from rq import worker_registration
+from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.suspension import is_suspended
-from rq.timeouts import JobTimeoutException
+from rq.timeouts import HorseMonitorTimeoutException, JobTimeoutException
+from rq.utils import now
 from rq.worker import WorkerStatus
 
 from actsearch.errors import CallerError
@@ -46,13 +49,15 @@ LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
 HEARTBEAT_SECONDS = 2
 """How often a worker says that it holds its job."""
-IDLE_HEARTBEAT_SECONDS = 5
-"""How often an idle worker says that it is there."""
 ALIVE_SECONDS = 15
 """How long a worker counts as there after its last word."""
 
 LOOK_SECONDS = 2
 """How often an idle worker looks for new runs."""
+BURST_SECONDS = 0.01
+"""How long a burst worker waits for a job."""
+TIDY_SECONDS = 60
+"""How often what has ended is removed from RQ's lists, by one of a queue's workers."""
 GRACE_SECONDS = 25.0
 """How long the job at hand may take once the worker was told to end: Kubernetes gives 30 s in all."""
 BEFORE_FIRST_STEP = -1
@@ -67,6 +72,7 @@ class SearchWorker(rq.Worker):
 
     RQ notices a lost worker after minutes, by clocks of several machines. Ours holds a key with a time to live for
     the job it runs, which the server's clock alone decides; the controller takes a job back whose key is gone.
+    RQ's own loops and its maintenance go by the wall clock of each machine, and are replaced where that matters.
 
     Args:
         connection: the server.
@@ -92,9 +98,8 @@ class SearchWorker(rq.Worker):
             serializer=SERIALIZER,
             job_class=AllowedJob,
             default_result_ttl=FINISHED_JOB_SECONDS,
-            worker_ttl=15 + IDLE_HEARTBEAT_SECONDS,  # RQ waits for a job until 15 s before it
+            worker_ttl=ALIVE_SECONDS,
             job_monitoring_interval=HEARTBEAT_SECONDS,
-            maintenance_interval=60,
             exception_handlers=[self._report_exception],
             work_horse_killed_handler=self._report_killed_horse,
             log_job_description=False,
@@ -106,6 +111,8 @@ class SearchWorker(rq.Worker):
         self._versions = versions()
         self._step = Shared(BEFORE_FIRST_STEP)
         self._kills_before = 0
+        self._job: rq.job.Job | None = None
+        self._job_began = 0.0
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         super().heartbeat(ALIVE_SECONDS, pipeline=pipeline)
@@ -119,32 +126,40 @@ class SearchWorker(rq.Worker):
     def check_for_suspension(self, burst: bool) -> None:
         """Nothing: RQ waits there without a heartbeat, and only between two jobs; see below."""
 
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Never: RQ would declare jobs abandoned, by this machine's clock, that others are running; see `_tidy`."""
+        return False
+
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[rq.job.Job, rq.Queue] | None:
         """The next job of the queues that the worker serves by then; None when a burst has emptied them."""
         for name in ("run", "evaluation"):
             log_ids.pop(name, None)
+        is_burst = timeout is None
         while True:
             try:
-                if is_suspended(self.connection, self):
+                if is_suspended(self.connection, self):  # says that it is there, too
                     self.set_state(WorkerStatus.SUSPENDED)
-                    self.heartbeat()
-                    if timeout is None:
+                    if is_burst:
                         return None
                     time.sleep(1)
                     continue
                 self._serve(self._matcher.look(self.connection))
+                self._tidy()
+                self.set_state(WorkerStatus.IDLE)
+                found = self._take(BURST_SECONDS if is_burst else LOOK_SECONDS)
             except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
                 log.warning("Worker %s: the server does not answer: %s", self.name, err)
                 time.sleep(1)
                 continue
-            found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time=LOOK_SECONDS)
-            if found is not None or timeout is None:
+            if found is not None or is_burst:
                 return found
 
     def prepare_execution(self, job: rq.job.Job) -> Execution:
         self._hold(job)
+        self._job, self._job_began = job, time.monotonic()
         self._step.value = BEFORE_FIRST_STEP
         self._kills_before = out_of_memory_kills()
         assert isinstance(job, AllowedJob)
@@ -153,6 +168,16 @@ class SearchWorker(rq.Worker):
         log.info("Worker %s: takes %s", self.name, job.shown)
         self.connection.hset(self.key, "doing", job.shown)
         return super().prepare_execution(job)
+
+    def wait_for_horse(self) -> tuple[int | None, int | None, Any]:
+        try:
+            return super().wait_for_horse()
+        except HorseMonitorTimeoutException:
+            # RQ asks the wall clock for how long the job has run, and kills it by the answer. A clock that was set
+            # in between shall not change that: the start moves with it.
+            assert self._job is not None, "a horse has a job"
+            self._job.started_at = now() - timedelta(seconds=time.monotonic() - self._job_began)
+            raise
 
     def maintain_heartbeats(self, job: rq.job.Job, execution: Execution) -> None:
         try:
@@ -181,11 +206,31 @@ class SearchWorker(rq.Worker):
         """Listen to these queues; to an empty one too, since RQ wants at least one."""
         if [QUEUE, *names] == self.queue_names():
             return
-        queues = [
+        self.queues = [
             rq.Queue(name, connection=self.connection, serializer=SERIALIZER, job_class=AllowedJob)
             for name in (QUEUE, *names)
         ]
-        self.queues, self._ordered_queues = queues, list(queues)
+
+    def _take(self, seconds: float) -> tuple[AllowedJob, rq.Queue] | None:
+        """The next job in the queues, waiting so long for one; ids without a job of ours are passed over."""
+        while popped := self.connection.blpop(self.queue_keys(), seconds):
+            key, id = (part.decode() for part in popped)  # noqa: A001
+            try:
+                job = AllowedJob.fetch(id, connection=self.connection, serializer=SERIALIZER)
+            except NoSuchJobError as err:
+                log.info("Worker %s: passes over what is no job: %s", self.name, " ".join(str(err).split())[:200])
+                continue
+            return job, next(queue for queue in self.queues if queue.key == key)
+        return None
+
+    def _tidy(self) -> None:
+        """Remove what has ended from RQ's lists, which say nothing of who holds a job; the server says when."""
+        for queue in self.queues:
+            if self.connection.set(queue.registry_cleaning_key, self.name, nx=True, ex=TIDY_SECONDS):
+                queue.finished_job_registry.cleanup()
+                queue.failed_job_registry.cleanup()
+                self.connection.zremrangebyscore(queue.started_job_registry.key, 0, now().timestamp())
+                worker_registration.clean_worker_registry(queue)
 
     def _said(self) -> str:
         """What the worker says of itself."""

@@ -1,0 +1,132 @@
+"""A worker goes on whatever clocks, server and wire do to it; what it cannot help it says."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+import redis
+import rq
+from rq import registry as rq_registry
+from rq.exceptions import StopRequested
+from rq.job import JobStatus
+from rq.timeouts import HorseMonitorTimeoutException
+from rq.utils import now
+from rq.worker import base as rq_base
+from rq.worker import worker_classes as rq_worker
+
+from actsearch_workers import worker as worker_module
+from actsearch_workers.connection import connect
+from actsearch_workers.jobs import AllowedJob, WorkerSettings, inbox_key
+from actsearch_workers.matching import Matcher
+from actsearch_workers.queue import RqEvaluator
+from actsearch_workers.server import LocalServer
+from actsearch_workers.worker import SearchWorker
+from tests.integration.fake_training import DIGEST, ENVIRONMENT, QUEUED, RUN, bind, job
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    with LocalServer(tmp_path_factory.mktemp("worker") / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def connection(server: LocalServer) -> Iterator[redis.Redis]:
+    client = connect(server.address)
+    yield client
+    client.flushall()
+    client.close()
+
+
+def registered(connection: redis.Redis, name: str = "one") -> SearchWorker:
+    settings = WorkerSettings(name=name, device="cpu", data_dir=Path())
+    matcher = Matcher(ENVIRONMENT.on(""), lambda _: DIGEST, allow_user_code=False)
+    worker = SearchWorker(connection, settings, matcher)
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    return worker
+
+
+def taken(connection: redis.Redis, worker: SearchWorker) -> AllowedJob:
+    """A job of a run, as a worker has it in its hands."""
+    bind(connection)
+    RqEvaluator(connection, QUEUED).submit([job(1)])
+    found = worker.dequeue_job_and_maintain_ttl(None)
+    assert found is not None
+    assert isinstance(found[0], AllowedJob)
+    return found[0]
+
+
+def test_no_clock_of_another_machine_declares_a_running_job_lost(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, ahead = registered(connection), registered(connection, "ahead")
+    running = taken(connection, busy)
+    busy.prepare_execution(running)
+    busy.prepare_job_execution(running)
+    monkeypatch.setattr(rq_registry, "current_timestamp", lambda: int(now().timestamp()) + 600)
+    connection.delete(*(queue.registry_cleaning_key for queue in busy.queues))
+    assert ahead.dequeue_job_and_maintain_ttl(None) is None
+    assert running.get_status() == JobStatus.STARTED
+    assert not any(b'"error":"' in line for line in connection.lrange(inbox_key(RUN), 0, -1))
+
+
+def test_a_clock_that_is_set_forward_kills_no_training(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = registered(connection)
+    running = taken(connection, worker)
+    ahead = timedelta(0)
+    monkeypatch.setattr(rq_worker, "now", lambda: now() + ahead)
+    monkeypatch.setattr(worker_module, "now", lambda: now() + ahead)
+    monkeypatch.setattr(worker, "kill_horse", lambda: pytest.fail("killed"))
+    waits = 0
+
+    def wait(_: rq.Worker) -> tuple[int, int, None]:
+        nonlocal waits, ahead
+        waits, ahead = waits + 1, ahead + timedelta(hours=5)
+        if waits < 3:
+            raise HorseMonitorTimeoutException
+        return 1, 0, None
+
+    monkeypatch.setattr(rq.Worker, "wait_for_horse", wait)
+    worker.monitor_work_horse(running, worker.queues[-1], worker.prepare_execution(running))
+    assert waits == 3
+
+
+@pytest.mark.timeout(30)
+def test_a_clock_that_is_set_back_keeps_no_idle_worker_from_looking_for_runs(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = registered(connection)
+    monkeypatch.setattr(worker_module, "LOOK_SECONDS", 0.05)
+    looks, calls = 0, count()
+
+    def look(_: redis.Redis) -> list[str]:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise StopRequested
+        return []
+
+    monkeypatch.setattr(worker._matcher, "look", look)
+    monkeypatch.setattr(rq_base, "now", lambda: now() - timedelta(hours=next(calls)))
+    with pytest.raises(StopRequested):
+        worker.dequeue_job_and_maintain_ttl(5)
+
+
+def test_what_has_ended_is_removed_from_the_lists_by_one_worker_a_minute(connection: redis.Redis) -> None:
+    worker = registered(connection)
+    queue = worker.queues[0]
+    lists = (queue.finished_job_registry.key, queue.failed_job_registry.key, queue.started_job_registry.key)
+
+    def fill_and_take() -> list[int]:
+        for key in lists:
+            connection.zadd(key, {"ended": 1, "not yet": 2**40})
+        assert worker.dequeue_job_and_maintain_ttl(None) is None
+        return [connection.zcard(key) for key in lists]
+
+    assert fill_and_take() == [1, 1, 1]
+    assert fill_and_take() == [2, 2, 2], "the minute is not over"
+    assert 0 < connection.ttl(queue.registry_cleaning_key) <= 60
