@@ -1,5 +1,6 @@
 """A worker goes on whatever clocks, server and wire do to it; what it cannot help it says."""
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
@@ -13,6 +14,7 @@ from rq.exceptions import StopRequested
 from rq.job import JobStatus
 from rq.timeouts import HorseMonitorTimeoutException
 from rq.utils import now
+from rq.worker import WorkerStatus
 from rq.worker import base as rq_base
 from rq.worker import worker_classes as rq_worker
 
@@ -36,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 def connection(server: LocalServer) -> Iterator[redis.Redis]:
     client = connect(server.address)
     yield client
+    client.config_set("maxmemory", 0)
     client.flushall()
     client.close()
 
@@ -130,3 +133,55 @@ def test_what_has_ended_is_removed_from_the_lists_by_one_worker_a_minute(connect
     assert fill_and_take() == [1, 1, 1]
     assert fill_and_take() == [2, 2, 2], "the minute is not over"
     assert 0 < connection.ttl(queue.registry_cleaning_key) <= 60
+
+
+def test_an_idle_worker_waits_while_the_server_refuses(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = registered(connection)
+    connection.config_set("maxmemory", 1)
+    worker.heartbeat()
+    sleeps = []
+
+    def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+        connection.config_set("maxmemory", 0)
+
+    monkeypatch.setattr(worker_module.time, "sleep", sleep)
+    assert worker.dequeue_job_and_maintain_ttl(None) is None
+    assert sleeps == [1.0]
+    assert worker.get_state() == WorkerStatus.IDLE
+
+
+def test_a_job_is_given_up_where_the_server_refuses_its_start_or_end(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = registered(connection)
+    running = taken(connection, worker)
+    connection.config_set("maxmemory", 1)
+    monkeypatch.setattr(worker, "fork_work_horse", lambda *_: pytest.fail("trained without having said so"))
+    worker.execute_job(running, worker.queues[-1])
+    assert worker.executions == {}, "the next job's process would take the first of these for its own"
+    connection.config_set("maxmemory", 0)
+    monkeypatch.setattr(worker, "fork_work_horse", lambda *_: connection.config_set("maxmemory", 1))
+    monkeypatch.setattr(worker, "wait_for_horse", lambda: (1, int(signal.SIGKILL), None))
+    worker.execute_job(running, worker.queues[-1])
+    worker.heartbeat()
+    assert worker.executions == {}
+
+
+def test_a_training_goes_on_while_the_server_refuses_heartbeats(connection: redis.Redis) -> None:
+    worker = registered(connection)
+    running = taken(connection, worker)
+    execution = worker.prepare_execution(running)
+    connection.config_set("maxmemory", 1)
+    worker.maintain_heartbeats(running, execution)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_ends_does_not_wait_for_a_server_that_is_away(server: LocalServer) -> None:
+    client = connect(server.address)
+    worker = registered(client)
+    client.connection_pool.disconnect()
+    client.get_connection_kwargs()["path"] = "/nowhere"
+    worker.teardown()

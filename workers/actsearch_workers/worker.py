@@ -9,7 +9,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -19,6 +20,8 @@ from typing import Any
 import redis
 import rq
 import rq.job
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq import worker_registration
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
@@ -56,6 +59,8 @@ LOOK_SECONDS = 2
 """How often an idle worker looks for new runs."""
 BURST_SECONDS = 0.01
 """How long a burst worker waits for a job."""
+AWAY_SECONDS = 1.0
+"""How long an idle worker waits before it asks a server again that is away or refuses."""
 TIDY_SECONDS = 60
 """How often what has ended is removed from RQ's lists, by one of a queue's workers."""
 GRACE_SECONDS = 25.0
@@ -73,6 +78,7 @@ class SearchWorker(rq.Worker):
     RQ notices a lost worker after minutes, by clocks of several machines. Ours holds a key with a time to live for
     the job it runs, which the server's clock alone decides; the controller takes a job back whose key is gone.
     RQ's own loops and its maintenance go by the wall clock of each machine, and are replaced where that matters.
+    RQ ends where the server refuses a command, as when its memory or disk is full; this one waits.
 
     Args:
         connection: the server.
@@ -115,9 +121,16 @@ class SearchWorker(rq.Worker):
         self._job_began = 0.0
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        super().heartbeat(ALIVE_SECONDS, pipeline=pipeline)
+        """Say that the worker is there: in a pipeline, or now, as far as the server hears it."""
+        if pipeline is None:
+            with self._whatever_the_server_does("no heartbeat"):
+                self._say_alive(self.connection)
+        else:
+            self._say_alive(pipeline)
+
+    def _say_alive(self, target: Any) -> None:
+        super().heartbeat(ALIVE_SECONDS, pipeline=target)
         # A worker or a server that was away for longer has lost the entry; RQ would write it only once.
-        target: Any = self.connection if pipeline is None else pipeline
         target.hset(self.key, mapping={**self.serialize(), FIELD: self._said()})
         worker_registration.register(self, target)
         if not self.is_horse:
@@ -134,11 +147,12 @@ class SearchWorker(rq.Worker):
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[rq.job.Job, rq.Queue] | None:
-        """The next job of the queues that the worker serves by then; None when a burst has emptied them."""
+        """The next job of the queues that the worker serves by then; None when a burst has emptied them, or to end."""
         for name in ("run", "evaluation"):
             log_ids.pop(name, None)
         is_burst = timeout is None
-        while True:
+        while not self._stop_requested:
+            self._state = WorkerStatus.IDLE
             try:
                 if is_suspended(self.connection, self):  # says that it is there, too
                     self.set_state(WorkerStatus.SUSPENDED)
@@ -150,12 +164,13 @@ class SearchWorker(rq.Worker):
                 self._tidy()
                 self.set_state(WorkerStatus.IDLE)
                 found = self._take(BURST_SECONDS if is_burst else LOOK_SECONDS)
-            except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
-                log.warning("Worker %s: the server does not answer: %s", self.name, err)
-                time.sleep(1)
+            except redis.exceptions.RedisError as err:
+                log.warning("Worker %s: the server fails: %s", self.name, err)
+                time.sleep(AWAY_SECONDS)
                 continue
             if found is not None or is_burst:
                 return found
+        return None
 
     def prepare_execution(self, job: rq.job.Job) -> Execution:
         self._hold(job)
@@ -179,22 +194,44 @@ class SearchWorker(rq.Worker):
             self._job.started_at = now() - timedelta(seconds=time.monotonic() - self._job_began)
             raise
 
+    def execute_job(self, job: rq.job.Job, queue: rq.Queue) -> None:
+        # Before the training and after it: what is lost so, the controller finds nowhere and sends out again.
+        with self._whatever_the_server_does("a job is given up"):
+            super().execute_job(job, queue)
+        self.executions.clear()
+
     def maintain_heartbeats(self, job: rq.job.Job, execution: Execution) -> None:
-        try:
+        # The training goes on; if the server is back before it ends, nothing is lost.
+        with self._whatever_the_server_does("no heartbeat"):
             self._hold(job)
             super().maintain_heartbeats(job, execution)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as err:
-            # The training goes on; if the server is back before it ends, nothing is lost.
-            log.warning("Worker %s: no heartbeat, the server does not answer: %s", self.name, err)
         if self._told_to_end_at is not None and time.monotonic() - self._told_to_end_at >= self._grace_seconds:
             log.warning("Worker %s: hands its job back after a grace of %g s", self.name, self._grace_seconds)
             assert isinstance(job, AllowedJob)
             self.kill_horse()
-            job.notice("handed back by a worker that was told to end", handed_back=True)
+            with self._whatever_the_server_does("the job is not handed back"):
+                job.notice("handed back by a worker that was told to end", handed_back=True)
 
     def handle_warm_shutdown_request(self) -> None:
         self._told_to_end_at = time.monotonic()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+
+    def set_shutdown_requested_date(self) -> None:
+        """Nothing: RQ writes it, for display, from inside the signal's handler, where a server may be away."""
+
+    def teardown(self) -> None:
+        """Say goodbye to a server that hears it; to wait for one that does not would help nobody."""
+        self.connection.set_retry(Retry(NoBackoff(), 0))
+        with suppress(redis.exceptions.RedisError):
+            super().teardown()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _whatever_the_server_does(self, otherwise: str) -> Iterator[None]:
+        """Goes on where the server is away, or refuses as when it is full, and says in the log what was not done."""
+        try:
+            yield
+        except redis.exceptions.RedisError as err:
+            log.warning("Worker %s: %s, the server fails: %s", self.name, otherwise, err)
 
     def main_work_horse(self, job: rq.job.Job, queue: rq.Queue) -> None:
         assert self.pid is not None, "set when the worker was made"
