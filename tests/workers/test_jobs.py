@@ -193,8 +193,17 @@ def _evaluate_as(worker: WorkerSettings, payload: dict[str, Any]) -> dict[str, A
 
 def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> None:
     good = job(1).model_dump(mode="json")
-    for number, args in enumerate([(good,), (), ("text",), ({"run": 1, "evaluation": []},)]):
-        id = job_id(RUN, f"{number}", 3)  # noqa: A001
+    names_none = [
+        (),
+        ("text",),
+        ({"run": 1, "evaluation": []},),
+        ({**good, "run": "\ud800"},),
+        ({**good, "run": "x" * 201},),
+        ({**good, "evaluation": "\ud800"},),
+        ({**good, "evaluation": good["evaluation"] + "\n"},),
+    ]
+    jobs = {job_id(RUN, f"{number}", 3): args for number, args in enumerate([(good,), *names_none])}
+    for id, args in (jobs | {f"a-{'9' * 5_000}": (good,), "a-": (good,), "a": (good,)}).items():  # noqa: A001
         queue.enqueue_call(FUNCTION, args=args, timeout=60, job_id=id)
         fetch(queue, id).notice("line one\nline two " + "x" * 10_000, hopeless=True)
     (line,) = queue.connection.lrange(inbox_key(RUN), 0, -1)
@@ -202,6 +211,8 @@ def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> 
     assert (notice.evaluation, notice.attempt, notice.hopeless) == (job(1).evaluation, 3, True)
     assert notice.error.startswith("line one line two xxx")
     assert len(notice.error) == 500
+    fetch(queue, next(iter(jobs))).notice("no such file: caf\udce9.png")
+    assert "caf\\udce9.png" in Notice.model_validate_json(queue.connection.rpop(inbox_key(RUN)) or b"").error
 
 
 def test_a_result_too_large_to_travel_is_refused_by_the_worker(connection: redis.Redis) -> None:

@@ -182,6 +182,6 @@ def test_a_training_goes_on_while_the_server_refuses_heartbeats(connection: redi
 def test_a_worker_that_ends_does_not_wait_for_a_server_that_is_away(server: LocalServer) -> None:
     client = connect(server.address)
     worker = registered(client)
-    client.connection_pool.disconnect()
+    client.connection_pool.reset()
     client.get_connection_kwargs()["path"] = "/nowhere"
     worker.teardown()

@@ -7,6 +7,7 @@ Everything read here is taken as if somebody hostile had written it.
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -201,14 +202,13 @@ class AllowedJob(rq.job.Job):
         publish(self.connection, Evaluation.from_json(json.dumps(super().perform())))
 
     def notice(self, error: str, **facts: Any) -> None:
-        """Tell the run that this attempt failed; nothing for a job that names no run. `facts`: fields of Notice."""
-        names = self.names
-        attempt = self.id.rpartition("-")[2]
-        if names is None or not attempt.isdecimal():
+        """Tell the run that this attempt failed; nothing for a job that names none. `facts`: fields of Notice."""
+        attempt = self._attempt()
+        if attempt is None:
             return
-        run, evaluation = names
-        text = " ".join(error.split())[:MAX_ERROR]
-        message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, **facts)
+        run, evaluation, number = attempt
+        text = " ".join(error.encode(errors="backslashreplace").decode().split())[:MAX_ERROR]
+        message = Notice(evaluation=evaluation, attempt=number, error=text, **facts)
         self.connection.rpush(inbox_key(run), message.model_dump_json())
 
     @property
@@ -216,15 +216,21 @@ class AllowedJob(rq.job.Job):
         """Evaluation and run as the job's hash says them, in one bounded line."""
         return " ".join(str(self.description or "").split())[:300]
 
-    @property
-    def names(self) -> tuple[str, str] | None:
-        """The run and evaluation that the payload names, unchecked; None where it names none."""
+    def _attempt(self) -> tuple[str, str, int] | None:
+        """Run, evaluation and number of the attempt, as payload and id name them; None where one of them cannot be."""
         try:
             run, evaluation = self.args[0]["run"], self.args[0]["evaluation"]
         except (DeserializationError, LookupError, TypeError, RecursionError):
             return None
-        return (run, evaluation) if isinstance(run, str) and isinstance(evaluation, str) else None
+        number = _NUMBER.search(self.id)
+        if not (isinstance(run, str) and isinstance(evaluation, str) and number):
+            return None
+        return (run, evaluation, int(number[1])) if _RUN.fullmatch(run) and _EVALUATION.fullmatch(evaluation) else None
 
+
+_RUN = re.compile(r"[^\ud800-\udfff]{1,200}")  # text that can be sent: no half of a surrogate pair
+_EVALUATION = re.compile(r"[0-9a-f]{16}")
+_NUMBER = re.compile(r"-([0-9]{1,9})\Z")
 
 _FOREIGN_FIELDS = (
     b"success_callback_name",

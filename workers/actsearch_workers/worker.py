@@ -251,7 +251,7 @@ class SearchWorker(rq.Worker):
     def _take(self, seconds: float) -> tuple[AllowedJob, rq.Queue] | None:
         """The next job in the queues, waiting so long for one; ids without a job of ours are passed over."""
         while popped := self.connection.blpop(self.queue_keys(), seconds):
-            key, id = (part.decode() for part in popped)  # noqa: A001
+            key, id = (part.decode(errors="replace") for part in popped)  # noqa: A001
             try:
                 job = AllowedJob.fetch(id, connection=self.connection, serializer=SERIALIZER)
             except NoSuchJobError as err:
