@@ -290,8 +290,6 @@ class SearchWorker(rq.Worker):
             job.notice(str(error), hopeless=True)
         elif isinstance(error, JobTimeoutException):
             job.notice(f"took longer than {job.timeout:g} s")
-        elif isinstance(error, MemoryError) or (kind.__module__, kind.__name__) == ("torch", "OutOfMemoryError"):
-            job.notice(f"out of memory: {error}", died_at=self._step.value)
         else:
             job.notice(f"{kind.__name__}: {error}")
 
@@ -304,9 +302,8 @@ class SearchWorker(rq.Worker):
             return
         number = os.WTERMSIG(status)
         text = f"the training process was killed by {signal.Signals(number).name}"
-        if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):  # mostly somebody's doing, not the function's
+        if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):  # somebody's doing, or the kernel's
             starved = number == signal.SIGKILL and out_of_memory_kills() > self._kills_before
-            text += " (out of memory)" if starved else ""
-            job.notice(text, died_at=self._step.value if starved else None)
+            job.notice(text + " (out of memory)" if starved else text)
         else:
             job.notice(text, died_at=self._step.value)
