@@ -10,9 +10,10 @@ import pytest
 import redis
 import rq
 import torch
+from rq.exceptions import StopRequested
 
 import actsearch_workers
-from actsearch.errors import ConfigError, RunPausedError, ServerUnreachableError
+from actsearch.errors import ActsearchError, CallerError, ConfigError, RunPausedError, ServerUnreachableError
 from actsearch.evaluation import Evaluation, Job
 from actsearch_workers import environment as environment_module
 from actsearch_workers import queue as queue_module
@@ -109,6 +110,31 @@ def test_a_name_in_use_is_refused(connection: redis.Redis, monkeypatch: pytest.M
     address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
     with pytest.raises(ConfigError, match="'one': a worker of that name is at work"):
         serve(address, name="one", device="cpu", data_dir=Path())
+
+
+def test_a_worker_that_ends_by_itself_has_failed(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its restart policy is `on-failure`: with exit code 0 it would stay away."""
+
+    def fails(worker: SearchWorker, *_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    def is_told_to_end(worker: SearchWorker, *_: Any) -> None:
+        worker.handle_warm_shutdown_request()
+        raise StopRequested
+
+    monkeypatch.setattr("actsearch_workers.serving._import_for_jobs", lambda: None)
+    monkeypatch.setattr("actsearch_workers.serving.in_fork", lambda _: ENVIRONMENT.model_dump_json())
+    monkeypatch.setattr(SearchWorker, "_install_signal_handlers", lambda _: None)
+    address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
+    monkeypatch.setattr(SearchWorker, "dequeue_job_and_maintain_ttl", fails)
+    with pytest.raises(ActsearchError, match=r"worker one ended on an error") as caught:
+        serve(address, name="one", device="cpu", data_dir=Path())
+    assert not isinstance(caught.value, CallerError), "exit code 1: to start it again may help"
+    monkeypatch.setattr(SearchWorker, "dequeue_job_and_maintain_ttl", is_told_to_end)
+    serve(address, name="two", device="cpu", data_dir=Path())
+    connection.config_set("maxmemory", 1)
+    with pytest.raises(ActsearchError, match=r"worker three cannot register with the server: .*maxmemory"):
+        serve(address, name="three", device="cpu", data_dir=Path())
 
 
 def test_a_silent_worker_is_gone_after_seconds_and_back_with_its_next_word(connection: redis.Redis) -> None:

@@ -120,6 +120,11 @@ class SearchWorker(rq.Worker):
         self._job: rq.job.Job | None = None
         self._job_began = 0.0
 
+    @property
+    def is_told_to_end(self) -> bool:
+        """Whether a signal has come."""
+        return self._told_to_end_at is not None
+
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Say that the worker is there: in a pipeline, or now, as far as the server hears it."""
         if pipeline is None:
