@@ -201,6 +201,27 @@ def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
         evaluator.submit([job(1)])
 
 
+@pytest.mark.slow
+def test_workers_outlive_a_server_that_is_full_and_no_result_is_lost(
+    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
+) -> None:
+    workers = start_workers("one", "two")
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1, f"pid {tmp_path}/pids 2")])
+    until_bound(evaluator)
+    eventually((tmp_path / "pids").exists)
+    connection.config_set("maxmemory", 1)
+    logs = [tmp_path / "logs" / f"worker-{number}.log" for number in (1, 2)]
+    eventually(lambda: any("waits for the server" in log.read_text() for log in logs))
+    eventually(lambda: all("the server fails" in log.read_text() for log in logs))
+    connection.config_set("maxmemory", 0)
+    assert collect_one(evaluator).val_accuracy == 0.01
+    evaluator.submit([job(2)])
+    assert collect_one(evaluator).val_accuracy == 0.02
+    workers.check()
+    assert workers.restarts == 0
+
+
 def test_a_job_survives_a_killed_server_that_starts_again_on_its_file(tmp_path: Path) -> None:
     with LocalServer(tmp_path / "redis") as first:
         connection = connect(first.address)

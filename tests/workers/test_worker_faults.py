@@ -18,14 +18,16 @@ from rq.worker import WorkerStatus
 from rq.worker import base as rq_base
 from rq.worker import worker_classes as rq_worker
 
+from actsearch.evaluation import Evaluation
+from actsearch_workers import jobs as jobs_module
 from actsearch_workers import worker as worker_module
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import AllowedJob, WorkerSettings, inbox_key
+from actsearch_workers.jobs import AllowedJob, WorkerSettings, inbox_key, results_key
 from actsearch_workers.matching import Matcher
-from actsearch_workers.queue import RqEvaluator
+from actsearch_workers.queue import PATIENCE_SECONDS, RqEvaluator
 from actsearch_workers.server import LocalServer
 from actsearch_workers.worker import SearchWorker
-from tests.integration.fake_training import DIGEST, ENVIRONMENT, QUEUED, RUN, bind, job
+from tests.integration.fake_training import DIGEST, ENVIRONMENT, QUEUED, RUN, bind, expected, job
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,24 @@ def test_a_training_goes_on_while_the_server_refuses_heartbeats(connection: redi
 @pytest.mark.timeout(60)
 def test_a_worker_that_ends_does_not_wait_for_a_server_that_is_away(server: LocalServer) -> None:
     client = connect(server.address)
-    worker = registered(client)
+    worker = registered(client, "away")
     client.connection_pool.reset()
     client.get_connection_kwargs()["path"] = "/nowhere"
     worker.teardown()
+
+
+def test_a_result_waits_for_a_server_that_is_full_and_longer_than_a_run_does(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = taken(connection, registered(connection))
+    monkeypatch.setattr(rq.job.Job, "perform", lambda _: expected(job(1)).model_dump(mode="json"))
+    monkeypatch.setattr(jobs_module.time, "sleep", lambda _: connection.config_set("maxmemory", 0))
+    connection.config_set("maxmemory", 1)
+    running.perform()
+    text = connection.hget(results_key(RUN), job(1).evaluation)
+    assert Evaluation.from_json(text or b"") == expected(job(1))
+    assert jobs_module.HOLD_SECONDS > PATIENCE_SECONDS
+    monkeypatch.setattr(jobs_module, "HOLD_SECONDS", 0.0)
+    connection.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        running.perform()

@@ -7,7 +7,9 @@ Everything read here is taken as if somebody hostile had written it.
 
 import hashlib
 import json
+import logging
 import re
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -33,8 +35,12 @@ FUNCTION = "actsearch_workers.jobs.evaluate"
 """The only function that a job may name."""
 FINISHED_JOB_SECONDS = 60
 """How long RQ keeps a job's hash after its end; the result is under our own key, and stays."""
+HOLD_SECONDS = 330.0
+"""How long a worker holds a result that the server does not take; a run without server pauses after 300 s."""
 MAX_ERROR = 500
 """Characters of an error that travel."""
+
+log = logging.getLogger("actsearch.worker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +204,22 @@ class AllowedJob(rq.job.Job):
             raise NoSuchJobError(f"job {self.id} has no time limit")
 
     def perform(self) -> None:
-        """Run the job and publish its result under its run; RQ itself keeps none."""
-        publish(self.connection, Evaluation.from_json(json.dumps(super().perform())))
+        """Run the job and publish its result under its run; RQ itself keeps none.
+
+        A result is minutes of training: where the server is away or full, it is held for longer than a run waits.
+        """
+        evaluation = Evaluation.from_json(json.dumps(super().perform()))
+        give_up_at = time.monotonic() + HOLD_SECONDS
+        while True:
+            try:
+                publish(self.connection, evaluation)
+            except redis.exceptions.RedisError as err:
+                if time.monotonic() >= give_up_at:
+                    raise
+                log.warning("the result of %s waits for the server: %s", evaluation.evaluation, err)
+                time.sleep(1)
+            else:
+                return
 
     def notice(self, error: str, **facts: Any) -> None:
         """Tell the run that this attempt failed; nothing for a job that names none. `facts`: fields of Notice."""
