@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -22,7 +23,7 @@ from actsearch.evaluation import Evaluation
 from actsearch_workers import jobs as jobs_module
 from actsearch_workers import worker as worker_module
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import AllowedJob, WorkerSettings, inbox_key, results_key
+from actsearch_workers.jobs import AllowedJob, Notice, WorkerSettings, inbox_key, lease_key, results_key
 from actsearch_workers.matching import Matcher
 from actsearch_workers.queue import PATIENCE_SECONDS, RqEvaluator
 from actsearch_workers.server import LocalServer
@@ -204,3 +205,24 @@ def test_a_result_waits_for_a_server_that_is_full_and_longer_than_a_run_does(
     connection.config_set("maxmemory", 1)
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         running.perform()
+
+
+def test_a_job_taken_while_the_worker_is_told_to_end_is_handed_back(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = registered(connection)
+    fetch = AllowedJob.fetch
+
+    def told_meanwhile(*arguments: Any, **more: Any) -> AllowedJob:
+        worker.request_stop(signal.SIGTERM, None)
+        return fetch(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_module.AllowedJob, "fetch", told_meanwhile)
+        patch.setattr(signal, "signal", lambda *_: None)
+        running = taken(connection, worker)
+    worker.execute_job(running, worker.queues[-1])
+    *_, line = connection.lrange(inbox_key(RUN), 0, -1)
+    assert Notice.model_validate_json(line).handed_back
+    assert not connection.exists(lease_key(running.id)), "nobody waits for a lease to run out"
+    assert worker.dequeue_job_and_maintain_ttl(5) is None, "it takes no other"

@@ -202,7 +202,10 @@ class SearchWorker(rq.Worker):
     def execute_job(self, job: rq.job.Job, queue: rq.Queue) -> None:
         # Before the training and after it: what is lost so, the controller finds nowhere and sends out again.
         with self._whatever_the_server_does("a job is given up"):
-            super().execute_job(job, queue)
+            if self._stop_requested:
+                self._hand_back(job)
+            else:
+                super().execute_job(job, queue)
         self.executions.clear()
 
     def maintain_heartbeats(self, job: rq.job.Job, execution: Execution) -> None:
@@ -212,10 +215,9 @@ class SearchWorker(rq.Worker):
             super().maintain_heartbeats(job, execution)
         if self._told_to_end_at is not None and time.monotonic() - self._told_to_end_at >= self._grace_seconds:
             log.warning("Worker %s: hands its job back after a grace of %g s", self.name, self._grace_seconds)
-            assert isinstance(job, AllowedJob)
             self.kill_horse()
             with self._whatever_the_server_does("the job is not handed back"):
-                job.notice("handed back by a worker that was told to end", handed_back=True)
+                self._hand_back(job)
 
     def handle_warm_shutdown_request(self) -> None:
         self._told_to_end_at = time.monotonic()
@@ -256,13 +258,14 @@ class SearchWorker(rq.Worker):
     def _take(self, seconds: float) -> tuple[AllowedJob, rq.Queue] | None:
         """The next job in the queues, waiting so long for one; ids without a job of ours are passed over."""
         while popped := self.connection.blpop(self.queue_keys(), seconds):
+            self._state = WorkerStatus.BUSY  # at a signal RQ ends in any other state, and nobody else has this job
             key, id = (part.decode(errors="replace") for part in popped)  # noqa: A001
             try:
                 job = AllowedJob.fetch(id, connection=self.connection, serializer=SERIALIZER)
+                return job, next(queue for queue in self.queues if queue.key == key)
             except NoSuchJobError as err:
                 log.info("Worker %s: passes over what is no job: %s", self.name, " ".join(str(err).split())[:200])
-                continue
-            return job, next(queue for queue in self.queues if queue.key == key)
+            self._state = WorkerStatus.IDLE
         return None
 
     def _tidy(self) -> None:
@@ -285,6 +288,10 @@ class SearchWorker(rq.Worker):
 
     def _hold(self, job: rq.job.Job) -> None:
         self.connection.set(lease_key(job.id), self.name, ex=LEASE_SECONDS)
+
+    def _hand_back(self, job: rq.job.Job) -> None:
+        assert isinstance(job, AllowedJob)
+        job.notice("handed back by a worker that was told to end", handed_back=True)
 
     def _report_exception(
         self, job: rq.job.Job, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
