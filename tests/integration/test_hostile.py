@@ -34,6 +34,10 @@ def packed(payload: Any, function: str = FUNCTION, instance: Any = None) -> byte
     return zlib.compress(json.dumps([function, instance, [payload], {}]).encode())
 
 
+REFUSED = packed({**GOOD, "seed": -1})
+"""Of a job that a worker takes and fails."""
+
+
 def hostile(canary: Path) -> dict[str, dict[str, Any]]:
     """Fields of RQ's hash of a job, by what is wrong with them."""
     fields: dict[str, dict[str, Any]] = {
@@ -42,8 +46,9 @@ def hostile(canary: Path) -> dict[str, dict[str, Any]]:
         "another function": {"data": packed(f"touch {canary}", "os.system")},
         "a method": {"data": packed([], "touch", instance=str(canary))},
         "a function of ours": {"data": packed(GOOD, "actsearch_workers.jobs.publish")},
-        "a callback": {"success_callback_name": "os.getcwd"},
-        "a webhook": {"webhooks": json.dumps([{"url": "http://169.254.169.254/"}])},
+        "a callback": {"failure_callback_name": "os.abort", "data": REFUSED},
+        "a webhook": {"webhooks": json.dumps([{"url": "http://169.254.169.254/"}]), "data": REFUSED},
+        "endless retries": {"retries_left": "1000000", "description": "again and again", "data": REFUSED},
         "a zip bomb": {"data": zlib.compress(b"[" * 50_000_000)},
         "huge JSON": {"data": packed({**GOOD, "dataset": "x" * 10_000_000})},
         "huge description": {"description": "x" * 10_000_000},
@@ -98,7 +103,7 @@ def test_nothing_runs_and_the_worker_lives_on(
     connection.set(inbox_key(NO_LIST), "text")
     connection.rpush(queue, b"\xff\xfe")
     payloads = {job_id(RUN, name, number): change for number, (name, change) in enumerate(hostile(canary).items())}
-    payloads[f"a-{'9' * 5_000}"] = {"data": packed({**GOOD, "seed": -1})}
+    payloads[f"a-{'9' * 5_000}"] = {"data": REFUSED}
     for id, change in payloads.items():  # noqa: A001
         fields: dict[Any, Any] = {**base, b"status": b"queued", **change}
         connection.hset(AllowedJob.key_for(id), mapping=fields)
@@ -115,4 +120,5 @@ def test_nothing_runs_and_the_worker_lives_on(
     assert workers.restarts == 0, "the same process all the time"
     log = (tmp_path / "logs" / "worker-1.log").read_text()
     assert "\nWorker one: root logged in" not in log
+    assert log.count("takes again and again") == 1
     assert not [key for key in connection.scan_iter("actsearch:results:*") if RUN.encode() not in key]

@@ -166,8 +166,9 @@ def publish(connection: redis.Redis, evaluation: Evaluation) -> None:
 class AllowedJob(rq.job.Job):
     """An RQ job that can only be `evaluate`, whatever its hash in Redis says.
 
-    RQ imports by name the function and three callbacks, fetches URLs (webhooks) and decompresses without limit;
-    a hash that asks for any of it is treated as if it were not there, and the worker goes on.
+    RQ imports by name the function and three callbacks, fetches URLs (webhooks), retries and repeats as often as it is
+    told and decompresses without limit. Here a hash can ask for none of it: other fields than those of our jobs are not
+    read, one that cannot be a job of ours is treated as if it were not there, and the worker goes on.
     """
 
     @property
@@ -187,9 +188,7 @@ class AllowedJob(rq.job.Job):
             raise NoSuchJobError(f"not one of our jobs: {id[:80]!r}") from err
 
     def restore(self, raw_data: Mapping[bytes, bytes]) -> Any:
-        for name in _FOREIGN_FIELDS:
-            if raw_data.get(name):
-                raise NoSuchJobError(f"job {self.id} has {name.decode()}, which none of ours has")
+        """Read the hash. RQ sees only the fields that our jobs have, and decompresses no more than a job's size."""
         if sum(map(len, raw_data.values())) > 4 * MAX_BYTES:
             raise NoSuchJobError(f"job {self.id} is larger than a job may be")
         unpacked = zlib.decompressobj()
@@ -197,9 +196,10 @@ class AllowedJob(rq.job.Job):
             unpacked.decompress(raw_data.get(b"data", b""), 2 * MAX_BYTES)
         except zlib.error as err:
             raise NoSuchJobError(f"the data of job {self.id} is not compressed") from err
-        if unpacked.unconsumed_tail or len(raw_data.get(b"meta", b"")) > MAX_BYTES:
+        if unpacked.unconsumed_tail:
             raise NoSuchJobError(f"job {self.id} is larger than a job may be")
-        super().restore(raw_data)
+        super().restore({name: value for name, value in raw_data.items() if name in _FIELDS})
+        self.result_ttl = self.failure_ttl = FINISHED_JOB_SECONDS
         if not self.timeout or not 1 <= self.timeout <= MAX_TIMEOUT_SECONDS:
             raise NoSuchJobError(f"job {self.id} has no time limit")
 
@@ -252,16 +252,22 @@ _RUN = re.compile(r"[^\ud800-\udfff]{1,200}")  # text that can be sent: no half 
 _EVALUATION = re.compile(r"[0-9a-f]{16}")
 _NUMBER = re.compile(r"-([0-9]{1,9})\Z")
 
-_FOREIGN_FIELDS = (
-    b"success_callback_name",
-    b"failure_callback_name",
-    b"stopped_callback_name",
-    b"webhooks",
-    b"repeats_left",
-    b"rate_limit_key",
-    b"dependency_ids",
-    b"group_id",
+_FIELDS = frozenset(
+    {
+        b"created_at",
+        b"data",
+        b"description",
+        b"ended_at",
+        b"enqueued_at",
+        b"last_heartbeat",
+        b"origin",
+        b"started_at",
+        b"status",
+        b"timeout",
+        b"worker_name",
+    }
 )
+"""Of RQ's hash. Others have it call back, retry, repeat, wait for jobs, fetch URLs or decompress without limit."""
 
 SERIALIZER = JSONSerializer
 """RQ's default would be pickle, by which a job runs anything."""
