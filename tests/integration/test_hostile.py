@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 import redis
 
-from actsearch_workers.jobs import FUNCTION, AllowedJob, inbox_key, job_id, results_key
+from actsearch_workers.allowed_job import AllowedJob
+from actsearch_workers.jobs import FUNCTION, inbox_key, job_id, results_key
 from actsearch_workers.queue import RqEvaluator
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually
 from tests.integration.fake_training import QUEUED, RUN, job

@@ -20,6 +20,7 @@ from rq.exceptions import NoSuchJobError
 
 from actsearch.errors import ConfigError
 from actsearch.evaluation import Evaluation, Outcome
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import connect
 from actsearch_workers.digests import Digests
 from actsearch_workers.jobs import (
@@ -27,7 +28,6 @@ from actsearch_workers.jobs import (
     QUEUE,
     SERIALIZER,
     WORKER,
-    AllowedJob,
     Notice,
     WorkerSettings,
     evaluate,

@@ -15,15 +15,16 @@ from rq.exceptions import StopRequested
 import actsearch_workers
 from actsearch.errors import ActsearchError, CallerError, ConfigError, RunPausedError, ServerUnreachableError
 from actsearch.evaluation import Evaluation, Job
-from actsearch_workers import environment as environment_module
+from actsearch_workers import devices
 from actsearch_workers import queue as queue_module
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import Address, connect
-from actsearch_workers.environment import choose_device, environment, hold_gpu
+from actsearch_workers.devices import choose_device, hold_gpu
+from actsearch_workers.environment import environment
 from actsearch_workers.jobs import (
     FUNCTION,
     QUEUE,
     SERIALIZER,
-    AllowedJob,
     Notice,
     WorkerSettings,
     inbox_key,
@@ -86,10 +87,10 @@ def test_workers_of_one_machine_share_out_its_gpus(connection: redis.Redis, monk
     first = [choose_device("auto", name, connection) for name in ("one", "two", "three")]
     assert first == ["cuda:0", "cuda:1", "cuda:2"]
     assert choose_device("auto", "four", connection) in first, "more workers than GPUs share"
-    monkeypatch.setattr(environment_module, "_gpu_key", lambda gpu: f"another machine:{gpu}")
+    monkeypatch.setattr(devices, "_gpu_key", lambda gpu: f"another machine:{gpu}")
     assert choose_device("auto", "five", connection) == "cuda:0"
     hold_gpu("cuda:2", "five", connection)
-    assert 0 < connection.ttl("another machine:2") <= environment_module.GPU_CLAIM_SECONDS
+    assert 0 < connection.ttl("another machine:2") <= devices.GPU_CLAIM_SECONDS
 
 
 @pytest.mark.parametrize("name", ["a b", "x" * 101, "a:b", "a/b"])

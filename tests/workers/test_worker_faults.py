@@ -20,10 +20,11 @@ from rq.worker import base as rq_base
 from rq.worker import worker_classes as rq_worker
 
 from actsearch.evaluation import Evaluation
-from actsearch_workers import jobs as jobs_module
+from actsearch_workers import allowed_job
 from actsearch_workers import worker as worker_module
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import connect
-from actsearch_workers.jobs import AllowedJob, Notice, WorkerSettings, inbox_key, lease_key, results_key
+from actsearch_workers.jobs import Notice, WorkerSettings, inbox_key, lease_key, results_key
 from actsearch_workers.matching import Matcher
 from actsearch_workers.queue import PATIENCE_SECONDS, RqEvaluator
 from actsearch_workers.server import LocalServer
@@ -195,13 +196,13 @@ def test_a_result_waits_for_a_server_that_is_full_and_longer_than_a_run_does(
 ) -> None:
     running = taken(connection, registered(connection))
     monkeypatch.setattr(rq.job.Job, "perform", lambda _: expected(job(1)).model_dump(mode="json"))
-    monkeypatch.setattr(jobs_module.time, "sleep", lambda _: connection.config_set("maxmemory", 0))
+    monkeypatch.setattr(allowed_job.time, "sleep", lambda _: connection.config_set("maxmemory", 0))
     connection.config_set("maxmemory", 1)
     running.perform()
     text = connection.hget(results_key(RUN), job(1).evaluation)
     assert Evaluation.from_json(text or b"") == expected(job(1))
-    assert jobs_module.HOLD_SECONDS > PATIENCE_SECONDS
-    monkeypatch.setattr(jobs_module, "HOLD_SECONDS", 0.0)
+    assert allowed_job.HOLD_SECONDS > PATIENCE_SECONDS
+    monkeypatch.setattr(allowed_job, "HOLD_SECONDS", 0.0)
     connection.config_set("maxmemory", 1)
     with pytest.raises(redis.exceptions.OutOfMemoryError):
         running.perform()

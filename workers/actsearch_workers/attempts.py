@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import redis
 
-from actsearch_workers.jobs import AllowedJob, Notice, attempts_key, deaths_key, job_id
+from actsearch_workers.allowed_job import AllowedJob
+from actsearch_workers.jobs import Notice, attempts_key, deaths_key, job_id
 
 MAX_RETRIES = 20
 """Failed attempts of one job after which its run pauses."""

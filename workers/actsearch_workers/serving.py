@@ -14,8 +14,9 @@ import redis
 from actsearch.errors import ActsearchError, ConfigError
 from actsearch_workers import logs
 from actsearch_workers.connection import GIVE_UP_SECONDS, Address, connect
+from actsearch_workers.devices import choose_device
 from actsearch_workers.digests import Digests
-from actsearch_workers.environment import PROCESS_ENVIRONMENT, Environment, choose_device, environment
+from actsearch_workers.environment import PROCESS_ENVIRONMENT, Environment, environment
 from actsearch_workers.forks import in_fork
 from actsearch_workers.jobs import WorkerSettings
 from actsearch_workers.matching import Matcher

@@ -33,13 +33,13 @@ from rq.worker import WorkerStatus
 from actsearch.errors import CallerError
 from actsearch.orphans import die_with_parent
 from actsearch.runs import versions
-from actsearch_workers.environment import hold_gpu
+from actsearch_workers.allowed_job import AllowedJob
+from actsearch_workers.devices import hold_gpu
 from actsearch_workers.jobs import (
     FINISHED_JOB_SECONDS,
     QUEUE,
     SERIALIZER,
     WORKER,
-    AllowedJob,
     WorkerSettings,
     lease_key,
 )
@@ -87,7 +87,6 @@ class SearchWorker(rq.Worker):
         grace_seconds: how long a job at hand may take once the worker was told to end; then it is handed back.
     """
 
-    max_connection_wait_time = 5.0
     log_result_lifespan = False
 
     def __init__(
