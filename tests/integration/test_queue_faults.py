@@ -207,6 +207,7 @@ def test_workers_outlive_a_server_that_is_full_and_no_result_is_lost(
 ) -> None:
     workers = start_workers("one", "two")
     evaluator = RqEvaluator(connection, QUEUED)
+    eventually(lambda: len(evaluator.status().workers) == 2)
     evaluator.submit([job(1, f"pid {tmp_path}/pids 2")])
     until_bound(evaluator)
     eventually((tmp_path / "pids").exists)

@@ -239,7 +239,8 @@ def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> 
     assert notice.error.startswith("line one line two xxx")
     assert len(notice.error) == 500
     fetch(queue, next(iter(jobs))).notice("no such file: caf\udce9.png")
-    assert "caf\\udce9.png" in Notice.model_validate_json(queue.connection.rpop(inbox_key(RUN)) or b"").error
+    last = cast(bytes, queue.connection.rpop(inbox_key(RUN)))
+    assert "caf\\udce9.png" in Notice.model_validate_json(last).error
 
 
 def test_a_result_too_large_to_travel_is_refused_by_the_worker(connection: redis.Redis) -> None:

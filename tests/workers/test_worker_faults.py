@@ -1,6 +1,7 @@
 """A worker goes on whatever clocks, server and wire do to it; what it cannot help it says."""
 
 import signal
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
@@ -151,7 +152,7 @@ def test_an_idle_worker_waits_while_the_server_refuses(
         sleeps.append(seconds)
         connection.config_set("maxmemory", 0)
 
-    monkeypatch.setattr(worker_module.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     assert worker.dequeue_job_and_maintain_ttl(None) is None
     assert sleeps == [1.0]
     assert worker.get_state() == WorkerStatus.IDLE
@@ -196,7 +197,7 @@ def test_a_result_waits_for_a_server_that_is_full_and_longer_than_a_run_does(
 ) -> None:
     running = taken(connection, registered(connection))
     monkeypatch.setattr(rq.job.Job, "perform", lambda _: expected(job(1)).model_dump(mode="json"))
-    monkeypatch.setattr(allowed_job.time, "sleep", lambda _: connection.config_set("maxmemory", 0))
+    monkeypatch.setattr(time, "sleep", lambda _: connection.config_set("maxmemory", 0))
     connection.config_set("maxmemory", 1)
     running.perform()
     text = connection.hget(results_key(RUN), job(1).evaluation)
@@ -215,11 +216,11 @@ def test_a_job_taken_while_the_worker_is_told_to_end_is_handed_back(
     fetch = AllowedJob.fetch
 
     def told_meanwhile(*arguments: Any, **more: Any) -> AllowedJob:
-        worker.request_stop(signal.SIGTERM, None)
+        worker.request_stop(signal.SIGTERM, None)  # type: ignore[no-untyped-call]
         return fetch(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker_module.AllowedJob, "fetch", told_meanwhile)
+        patch.setattr(AllowedJob, "fetch", told_meanwhile)
         patch.setattr(signal, "signal", lambda *_: None)
         running = taken(connection, worker)
     worker.execute_job(running, worker.queues[-1])

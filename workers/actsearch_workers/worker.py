@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import redis
 import rq
@@ -256,7 +256,7 @@ class SearchWorker(rq.Worker):
 
     def _take(self, seconds: float) -> tuple[AllowedJob, rq.Queue] | None:
         """The next job in the queues, waiting so long for one; ids without a job of ours are passed over."""
-        while popped := self.connection.blpop(self.queue_keys(), seconds):
+        while popped := cast(list[bytes] | None, self.connection.blpop(self.queue_keys(), seconds)):
             self._state = WorkerStatus.BUSY  # at a signal RQ ends in any other state, and nobody else has this job
             key, id = (part.decode(errors="replace") for part in popped)  # noqa: A001
             try:
