@@ -125,8 +125,8 @@ class Job(_Message):
     measures_test: bool = False
     """Whether the trained child is measured on the test images too, which are otherwise never touched."""
     timeout_seconds: int = Field(ge=1, le=MAX_TIMEOUT_SECONDS)
-    rungs: tuple[Rung, ...] = ()
-    """Where the training may end early, by rising step, all before the last one."""
+    rungs: tuple[Rung, ...] = Field((), max_length=20)
+    """Where the training may end early, by rising step, all before the last one; each is a point of the curve."""
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> Self:

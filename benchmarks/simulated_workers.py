@@ -27,9 +27,10 @@ from rq.utils import utcformat
 from rq.worker_registration import REDIS_WORKER_KEYS
 
 from actsearch.evaluation import Evaluation, Job, LayerRecord, Outcome
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import Address, connect
 from actsearch_workers.environment import Environment
-from actsearch_workers.jobs import FINISHED_JOB_SECONDS, SERIALIZER, AllowedJob, lease_key, publish
+from actsearch_workers.jobs import FINISHED_JOB_SECONDS, SERIALIZER, lease_key, publish
 from actsearch_workers.look import FIELD
 from actsearch_workers.matching import Matcher
 from actsearch_workers.worker import ALIVE_SECONDS, HEARTBEAT_SECONDS, LEASE_SECONDS

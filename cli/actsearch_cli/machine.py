@@ -109,7 +109,7 @@ _NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": ""}
 
 def _devices(wanted: str, workers: int | None) -> list[str]:
     """The device of each worker: one a GPU where there are GPUs and they are wanted, else one a core for our use."""
-    from actsearch_workers.environment import check_device
+    from actsearch_workers.devices import check_device
 
     gpus = check_device(wanted)
     if wanted == "auto" and gpus:

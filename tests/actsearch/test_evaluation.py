@@ -62,6 +62,13 @@ def test_rungs_rise_and_come_before_the_last_step(steps: tuple[int, ...]) -> Non
         _job(*(Rung(step=step) for step in steps))
 
 
+def test_a_job_has_as_many_rungs_as_a_run_may_ask_for() -> None:
+    rungs = [Rung(step=step) for step in range(1, 22)]
+    assert len(_job(*rungs[:20]).rungs) == 20
+    with pytest.raises(ValueError, match="at most 20 items"):
+        _job(*rungs)
+
+
 @pytest.mark.parametrize(
     ("outcome", "reward"), [(Outcome.TRAINED, 0.7), (Outcome.STOPPED, 0.8), (Outcome.DIVERGED, FLOOR_REWARD)]
 )

@@ -36,7 +36,7 @@ if __name__ == "__main__":
     grace_seconds, digest = [*rest, *("25", fake_training.DIGEST)[len(rest) :]]
     serving._import_for_jobs = import_torch_only if torch_or_none == "torch" else do_without_torch
     setattr(WorkerSettings, "digest", lambda self, dataset: digest)  # noqa: B010
-    worker.LOOK_SECONDS = 0.2  # type: ignore[assignment]  # RQ waits for fractions too
+    worker.LOOK_SECONDS = 0.2  # type: ignore[assignment]
     worker.LEASE_SECONDS = int(lease_seconds)
     worker.HEARTBEAT_SECONDS = 1
     serving.serve(Address(url), device="cpu", name=name, data_dir=Path(), grace_seconds=float(grace_seconds))

@@ -9,13 +9,15 @@ from typing import Any, cast
 import pytest
 import redis
 
-from actsearch_workers.jobs import FUNCTION, AllowedJob, job_id, results_key
+from actsearch_workers.allowed_job import AllowedJob
+from actsearch_workers.jobs import FUNCTION, inbox_key, job_id, results_key
 from actsearch_workers.queue import RqEvaluator
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually
 from tests.integration.fake_training import QUEUED, RUN, job
 from tests.integration.test_queue_contract import collect_all
 
 GOOD = job(1, "sleep 0").model_dump(mode="json")
+NO_LIST = "a run whose inbox is no list"
 
 
 class Evil:
@@ -33,6 +35,10 @@ def packed(payload: Any, function: str = FUNCTION, instance: Any = None) -> byte
     return zlib.compress(json.dumps([function, instance, [payload], {}]).encode())
 
 
+REFUSED = packed({**GOOD, "seed": -1})
+"""Of a job that a worker takes and fails."""
+
+
 def hostile(canary: Path) -> dict[str, dict[str, Any]]:
     """Fields of RQ's hash of a job, by what is wrong with them."""
     fields: dict[str, dict[str, Any]] = {
@@ -41,8 +47,9 @@ def hostile(canary: Path) -> dict[str, dict[str, Any]]:
         "another function": {"data": packed(f"touch {canary}", "os.system")},
         "a method": {"data": packed([], "touch", instance=str(canary))},
         "a function of ours": {"data": packed(GOOD, "actsearch_workers.jobs.publish")},
-        "a callback": {"success_callback_name": "os.getcwd"},
-        "a webhook": {"webhooks": json.dumps([{"url": "http://169.254.169.254/"}])},
+        "a callback": {"failure_callback_name": "os.abort", "data": REFUSED},
+        "a webhook": {"webhooks": json.dumps([{"url": "http://169.254.169.254/"}]), "data": REFUSED},
+        "endless retries": {"retries_left": "1000000", "description": "again and again", "data": REFUSED},
         "a zip bomb": {"data": zlib.compress(b"[" * 50_000_000)},
         "huge JSON": {"data": packed({**GOOD, "dataset": "x" * 10_000_000})},
         "huge description": {"description": "x" * 10_000_000},
@@ -72,6 +79,9 @@ def hostile(canary: Path) -> dict[str, dict[str, Any]]:
         "another field": {"allow_user_code": True},
         "another run's keys": {"run": ["actsearch:runs"]},
         "no run": {"run": ""},
+        "half a character as run": {"run": "\ud800"},
+        "half a character as evaluation": {"evaluation": "\ud800"},
+        "a run whose inbox is no list": {"run": NO_LIST, "seed": -1},
         "a folder of the machine's": {"dataset": "imagefolder:/etc"},
         "a folder by way of one that is open": {"dataset": "imagefolder:tests/../../../etc"},
     }
@@ -91,8 +101,11 @@ def test_nothing_runs_and_the_worker_lives_on(
     (queue,) = [key for key in connection.smembers("rq:queues") if key != b"rq:queue:actsearch"]
     base: dict[Any, Any] = connection.hgetall(AllowedJob.key_for(job_id(RUN, job(1).evaluation, 0)))
     assert base, "a real job's hash, as kept for a minute after its end"
-    for number, (name, change) in enumerate(hostile(canary).items()):
-        id = job_id(RUN, f"{name}", number)  # noqa: A001
+    connection.set(inbox_key(NO_LIST), "text")
+    connection.rpush(queue, b"\xff\xfe")
+    payloads = {job_id(RUN, name, number): change for number, (name, change) in enumerate(hostile(canary).items())}
+    payloads[f"a-{'9' * 5_000}"] = {"data": REFUSED}
+    for id, change in payloads.items():  # noqa: A001
         fields: dict[Any, Any] = {**base, b"status": b"queued", **change}
         connection.hset(AllowedJob.key_for(id), mapping=fields)
         connection.rpush(queue, id)
@@ -108,4 +121,5 @@ def test_nothing_runs_and_the_worker_lives_on(
     assert workers.restarts == 0, "the same process all the time"
     log = (tmp_path / "logs" / "worker-1.log").read_text()
     assert "\nWorker one: root logged in" not in log
+    assert log.count("takes again and again") == 1
     assert not [key for key in connection.scan_iter("actsearch:results:*") if RUN.encode() not in key]

@@ -14,10 +14,10 @@ from actsearch.errors import RunPausedError
 from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome
 from actsearch_workers import connection as connection_module
 from actsearch_workers import pool
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import connect
 from actsearch_workers.jobs import (
     INBOX_SECONDS,
-    AllowedJob,
     attempts_key,
     inbox_key,
     job_id,
@@ -74,7 +74,7 @@ def test_a_killed_workers_training_dies_and_its_job_runs_elsewhere_within_15_sec
     (state,) = evaluator.status().workers
     assert (state.name, state.evaluation, state.run) == ("one", job(1).evaluation, RUN)
     start_workers("two")
-    # It waits for jobs, and RQ's own clean-up, which comes at the start and then once a minute, is over.
+    # It waits for jobs.
     eventually(lambda: [w.name for w in evaluator.status().workers if w.environment] == ["one", "two"])
     # The lease is as fresh as can be.
     eventually(lambda: connection.pttl(lease_key(job_id(RUN, job(1).evaluation, 0))) > 7_500)
@@ -310,6 +310,28 @@ def test_a_server_out_of_memory_pauses_the_run(connection: redis.Redis) -> None:
     evaluator = RqEvaluator(connection, QUEUED)
     with pytest.raises(RunPausedError, match=r"server fails: .*maxmemory"):
         evaluator.submit([job(1)])
+
+
+@pytest.mark.slow
+def test_workers_outlive_a_server_that_is_full_and_no_result_is_lost(
+    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
+) -> None:
+    workers = start_workers("one", "two")
+    evaluator = RqEvaluator(connection, QUEUED)
+    eventually(lambda: len(evaluator.status().workers) == 2)
+    evaluator.submit([job(1, f"pid {tmp_path}/pids 2")])
+    until_bound(evaluator)
+    eventually((tmp_path / "pids").exists)
+    connection.config_set("maxmemory", 1)
+    logs = [tmp_path / "logs" / f"worker-{number}.log" for number in (1, 2)]
+    eventually(lambda: any("waits for the server" in log.read_text() for log in logs))
+    eventually(lambda: all("the server fails" in log.read_text() for log in logs))
+    connection.config_set("maxmemory", 0)
+    assert collect_one(evaluator).val_accuracy == 0.01
+    evaluator.submit([job(2)])
+    assert collect_one(evaluator).val_accuracy == 0.02
+    workers.check()
+    assert workers.restarts == 0
 
 
 def test_a_job_survives_a_killed_server_that_starts_again_on_its_file(tmp_path: Path) -> None:

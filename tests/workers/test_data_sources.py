@@ -1,19 +1,24 @@
 """Sets that are read from files: idx, torchvision's CIFAR, image folders, the user's own."""
 
+import errno
 import gzip
 import hashlib
 import pickle
 import struct
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
+from rq.timeouts import JobTimeoutException
+from torch import OutOfMemoryError
 from torchvision.datasets import CIFAR10
 
 from actsearch.errors import ConfigError, DataMissingError
 from actsearch_workers.data import check_dataset, fashion, fetch, load
 from actsearch_workers.data.fashion import read_idx
+from actsearch_workers.user_code import call_users
 
 
 def _idx(array: np.ndarray) -> bytes:
@@ -146,12 +151,17 @@ def test_image_folder_crops_the_middle(tmp_path: Path) -> None:
     assert (split.images[split.rows == 0] == 200).all()
 
 
-def test_bad_image_folders_get_one_line(tmp_path: Path) -> None:
+def test_bad_image_folders_get_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _image_folder(tmp_path / "a")
     (tmp_path / "a" / "cat" / "00.png").write_bytes(b"not an image")
     check_dataset(f"imagefolder:{tmp_path / 'a'}", data_dir=tmp_path)
     with pytest.raises(ConfigError, match=r"00\.png is no image that can be read"):
         load(f"imagefolder:{tmp_path / 'a'}", data_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            load(f"imagefolder:{tmp_path / 'a'}", data_dir=tmp_path)
+    assert not isinstance(caught.value, ConfigError), "the disk's fault: another attempt may read it"
     (tmp_path / "a" / "empty").mkdir()
     with pytest.raises(DataMissingError, match="class folder 'empty' holds no images"):
         check_dataset(f"imagefolder:{tmp_path / 'a'}", data_dir=tmp_path)
@@ -217,6 +227,29 @@ def test_what_a_users_function_returns_is_checked(user_module: str, tmp_path: Pa
     with pytest.raises(ConfigError, match=line) as info:
         load(f"{user_module}:{function}", data_dir=tmp_path, allow_user_code=True)
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "disk"),
+        TimeoutError("network"),
+        MemoryError(),
+        JobTimeoutException("60 s"),
+        OutOfMemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_machine_did_to_the_users_code_is_no_mistake_in_it(
+    error: Exception, user_module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake pauses the run at once; this is tried again."""
+    fails = Mock(side_effect=error)
+    with pytest.raises(type(error)):
+        call_users("dataset", "mine:data", fails)
+    monkeypatch.setattr("importlib.import_module", fails)
+    with pytest.raises(type(error)):
+        load(f"{user_module}:good", data_dir=tmp_path, allow_user_code=True)
 
 
 def test_a_users_module_that_is_not_there(tmp_path: Path) -> None:

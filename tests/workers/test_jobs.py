@@ -20,6 +20,7 @@ from rq.exceptions import NoSuchJobError
 
 from actsearch.errors import ConfigError
 from actsearch.evaluation import Evaluation, Outcome
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import connect
 from actsearch_workers.digests import Digests
 from actsearch_workers.jobs import (
@@ -27,7 +28,6 @@ from actsearch_workers.jobs import (
     QUEUE,
     SERIALIZER,
     WORKER,
-    AllowedJob,
     Notice,
     WorkerSettings,
     evaluate,
@@ -95,15 +95,43 @@ def test_no_other_function_is_called(queue: rq.Queue, function: str) -> None:
         fetch(queue, id).perform()
 
 
+def test_rq_sees_no_field_that_our_jobs_do_not_have(queue: rq.Queue) -> None:
+    """Nor what a later RQ may read: the fields that it knows today stand in its own `to_dict`."""
+    id = queue.enqueue_call(FUNCTION, args=(job(1).model_dump(mode="json"),), timeout=60).id  # noqa: A001
+    ours = fetch(queue, id).to_dict()
+    foreign = {
+        "success_callback_name": "os.getcwd",
+        "failure_callback_name": "os.getcwd",
+        "stopped_callback_name": "os.getcwd",
+        "success_callback_timeout": "1000000",
+        "webhooks": '[{"url": "http://169.254.169.254/"}]',
+        "retries_left": "1000000",
+        "retry_intervals": "[0]",
+        "number_of_retries": "0",
+        "enqueue_at_front_on_retry": "1",
+        "repeats_left": "1000000",
+        "repeat_intervals": "[0]",
+        "rate_limit_key": "x",
+        "rate_limit_concurrency": "1",
+        "dependency_id": "x",
+        "dependency_ids": '["x"]',
+        "allow_dependency_failures": "1",
+        "group_id": "x",
+        "result": "1",
+        "exc_info": zlib.compress(b" " * 50_000_000),
+        "meta": "{}",
+        "ttl": "1",
+        "result_ttl": "-1",
+        "failure_ttl": "-1",
+    }
+    queue.connection.hset(AllowedJob.key_for(id), mapping=cast(dict[Any, Any], foreign))
+    assert fetch(queue, id).to_dict() == ours
+    assert ours["result_ttl"] == ours["failure_ttl"] == 60
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"success_callback_name": "os.getcwd"},
-        {"failure_callback_name": "os.getcwd"},
-        {"stopped_callback_name": "os.getcwd"},
-        {"webhooks": '[{"url": "http://169.254.169.254/"}]'},
-        {"repeats_left": "1000000"},
-        {"rate_limit_key": "x"},
         {"data": zlib.compress(b" " * 50_000_000)},
         {"data": pickle.dumps((FUNCTION, None, [], {}))},
         {"meta": "x" * 1_000_000},
@@ -111,7 +139,6 @@ def test_no_other_function_is_called(queue: rq.Queue, function: str) -> None:
         {"timeout": "eternity"},
         {"created_at": "yesterday"},
         {"status": "excellent"},
-        {"result_ttl": "many"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -193,8 +220,17 @@ def _evaluate_as(worker: WorkerSettings, payload: dict[str, Any]) -> dict[str, A
 
 def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> None:
     good = job(1).model_dump(mode="json")
-    for number, args in enumerate([(good,), (), ("text",), ({"run": 1, "evaluation": []},)]):
-        id = job_id(RUN, f"{number}", 3)  # noqa: A001
+    names_none = [
+        (),
+        ("text",),
+        ({"run": 1, "evaluation": []},),
+        ({**good, "run": "\ud800"},),
+        ({**good, "run": "x" * 201},),
+        ({**good, "evaluation": "\ud800"},),
+        ({**good, "evaluation": good["evaluation"] + "\n"},),
+    ]
+    jobs = {job_id(RUN, f"{number}", 3): args for number, args in enumerate([(good,), *names_none])}
+    for id, args in (jobs | {f"a-{'9' * 5_000}": (good,), "a-": (good,), "a": (good,)}).items():  # noqa: A001
         queue.enqueue_call(FUNCTION, args=args, timeout=60, job_id=id)
         fetch(queue, id).notice("line one\nline two " + "x" * 10_000, hopeless=True)
     (line,) = queue.connection.lrange(inbox_key(RUN), 0, -1)
@@ -202,6 +238,9 @@ def test_a_notice_carries_one_bounded_line_and_never_raises(queue: rq.Queue) -> 
     assert (notice.evaluation, notice.attempt, notice.hopeless) == (job(1).evaluation, 3, True)
     assert notice.error.startswith("line one line two xxx")
     assert len(notice.error) == 500
+    fetch(queue, next(iter(jobs))).notice("no such file: caf\udce9.png")
+    last = cast(bytes, queue.connection.rpop(inbox_key(RUN)))
+    assert "caf\\udce9.png" in Notice.model_validate_json(last).error
 
 
 def test_a_result_too_large_to_travel_is_refused_by_the_worker(connection: redis.Redis) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from actsearch.activation import Activation, act_layer, activations, materialize
 from actsearch.config import ChildSettings, Recipe
-from actsearch.evaluation import MAX_BYTES, Evaluation, LayerRecord, Outcome
+from actsearch.evaluation import MAX_BYTES, CurvePoint, Evaluation, LayerRecord, Outcome
 from actsearch.reader import read
 from actsearch_workers.batches import Standardiser, augment, batch_rows
 from actsearch_workers.children.build import build_child
@@ -215,3 +215,12 @@ def test_any_number_of_layers_fits_the_message(layers: int, betas: int) -> None:
     assert len(fitted.to_json()) <= MAX_BYTES - 2_048
     assert len(fitted.layers) == {(109, 8): 55, (400, 8): 50}.get((layers, betas), layers)
     assert Evaluation.from_json(fitted.to_json()) == fitted
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("layers", [0, 1, 3])
+def test_layers_are_left_out_where_the_rest_alone_is_too_large(layers: int) -> None:
+    record = LayerRecord(name="act", channels=1, betas={}, histogram=(0,) * BINS)
+    curve = tuple(CurvePoint(step=step, val_accuracy=0.1, val_loss=2.3) for step in range(1500))
+    large = Evaluation(run="r", evaluation="0" * 16, outcome=Outcome.DIVERGED, curve=curve)
+    assert with_layers(large, [record] * layers) == large, "whoever publishes it refuses it, with its size"

@@ -10,19 +10,21 @@ import pytest
 import redis
 import rq
 import torch
+from rq.exceptions import StopRequested
 
 import actsearch_workers
-from actsearch.errors import ConfigError, RunPausedError, ServerUnreachableError
+from actsearch.errors import ActsearchError, CallerError, ConfigError, RunPausedError, ServerUnreachableError
 from actsearch.evaluation import Evaluation, Job
-from actsearch_workers import environment as environment_module
+from actsearch_workers import devices
 from actsearch_workers import queue as queue_module
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.connection import Address, connect
-from actsearch_workers.environment import choose_device, environment, hold_gpu
+from actsearch_workers.devices import choose_device, hold_gpu
+from actsearch_workers.environment import environment
 from actsearch_workers.jobs import (
     FUNCTION,
     QUEUE,
     SERIALIZER,
-    AllowedJob,
     Notice,
     WorkerSettings,
     inbox_key,
@@ -85,10 +87,10 @@ def test_workers_of_one_machine_share_out_its_gpus(connection: redis.Redis, monk
     first = [choose_device("auto", name, connection) for name in ("one", "two", "three")]
     assert first == ["cuda:0", "cuda:1", "cuda:2"]
     assert choose_device("auto", "four", connection) in first, "more workers than GPUs share"
-    monkeypatch.setattr(environment_module, "_gpu_key", lambda gpu: f"another machine:{gpu}")
+    monkeypatch.setattr(devices, "_gpu_key", lambda gpu: f"another machine:{gpu}")
     assert choose_device("auto", "five", connection) == "cuda:0"
     hold_gpu("cuda:2", "five", connection)
-    assert 0 < connection.ttl("another machine:2") <= environment_module.GPU_CLAIM_SECONDS
+    assert 0 < connection.ttl("another machine:2") <= devices.GPU_CLAIM_SECONDS
 
 
 @pytest.mark.parametrize("name", ["a b", "x" * 101, "a:b", "a/b"])
@@ -109,6 +111,31 @@ def test_a_name_in_use_is_refused(connection: redis.Redis, monkeypatch: pytest.M
     address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
     with pytest.raises(ConfigError, match="'one': a worker of that name is at work"):
         serve(address, name="one", device="cpu", data_dir=Path())
+
+
+def test_a_worker_that_ends_by_itself_has_failed(connection: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its restart policy is `on-failure`: with exit code 0 it would stay away."""
+
+    def fails(worker: SearchWorker, *_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    def is_told_to_end(worker: SearchWorker, *_: Any) -> None:
+        worker.handle_warm_shutdown_request()
+        raise StopRequested
+
+    monkeypatch.setattr("actsearch_workers.serving._import_for_jobs", lambda: None)
+    monkeypatch.setattr("actsearch_workers.serving.in_fork", lambda _: ENVIRONMENT.model_dump_json())
+    monkeypatch.setattr(SearchWorker, "_install_signal_handlers", lambda _: None)
+    address = Address(f"unix://{connection.get_connection_kwargs()['path']}")
+    monkeypatch.setattr(SearchWorker, "dequeue_job_and_maintain_ttl", fails)
+    with pytest.raises(ActsearchError, match=r"worker one ended on an error") as caught:
+        serve(address, name="one", device="cpu", data_dir=Path())
+    assert not isinstance(caught.value, CallerError), "exit code 1: to start it again may help"
+    monkeypatch.setattr(SearchWorker, "dequeue_job_and_maintain_ttl", is_told_to_end)
+    serve(address, name="two", device="cpu", data_dir=Path())
+    connection.config_set("maxmemory", 1)
+    with pytest.raises(ActsearchError, match=r"worker three cannot register with the server: .*maxmemory"):
+        serve(address, name="three", device="cpu", data_dir=Path())
 
 
 def test_a_silent_worker_is_gone_after_seconds_and_back_with_its_next_word(connection: redis.Redis) -> None:
@@ -173,17 +200,21 @@ def test_which_ends_of_a_process_are_its_own_doing(connection: redis.Redis, monk
     payload = job(1).model_dump(mode="json")
     one = queue.enqueue_call(FUNCTION, args=(payload,), timeout=60, job_id=job_id(RUN, job(1).evaluation, 2))
 
-    def died_at(status: int | None, memory_kills: int = 0) -> int | None:
+    def notice_of(status: int | None, memory_kills: int = 0) -> Notice:
         monkeypatch.setattr("actsearch_workers.worker.out_of_memory_kills", lambda: memory_kills)
         worker._report_killed_horse(one, 1, status, None)
         notice = last_notice(connection)
         assert (notice.evaluation, notice.attempt) == (job(1).evaluation, 2)
-        return notice.died_at
+        return notice
+
+    def died_at(status: int | None) -> int | None:
+        return notice_of(status).died_at
 
     assert died_at(signal.SIGSEGV) == died_at(signal.SIGABRT) == died_at(signal.SIGBUS) == 7
     assert died_at(signal.SIGKILL) is None, "somebody has killed it"
-    assert died_at(signal.SIGKILL, memory_kills=1) == 7, "the kernel has, for want of memory"
-    assert died_at(signal.SIGTERM, memory_kills=1) is None
+    starved = notice_of(signal.SIGKILL, memory_kills=1)
+    assert (starved.died_at, starved.error) == (None, "the training process was killed by SIGKILL (out of memory)")
+    assert died_at(signal.SIGTERM) is None
     assert died_at(1 << 8) is None, "it ended by itself, as where the server is gone"
     assert died_at(None) is None
 
@@ -191,7 +222,8 @@ def test_which_ends_of_a_process_are_its_own_doing(connection: redis.Redis, monk
         worker._report_exception(one, type(error), error, None)
         return last_notice(connection).died_at
 
-    assert raised_at(MemoryError()) == raised_at(torch.OutOfMemoryError("CUDA out of memory")) == 7
+    # Somebody else may have the memory, and then every function would be the worst.
+    assert raised_at(MemoryError()) is raised_at(torch.OutOfMemoryError("CUDA out of memory")) is None
     assert raised_at(OSError("disk full")) is None
     assert raised_at(redis.exceptions.OutOfMemoryError("maxmemory")) is None, "the server's memory"
     assert raised_at(ConfigError("no such child")) is None

@@ -12,7 +12,8 @@ from typing import Annotated
 import redis
 from pydantic import Field, TypeAdapter, ValidationError
 
-from actsearch_workers.jobs import AllowedJob, Notice, attempts_key, deaths_key, job_id
+from actsearch_workers.allowed_job import AllowedJob
+from actsearch_workers.jobs import Notice, attempts_key, deaths_key, job_id
 
 MAX_RETRIES = 20
 """Failed attempts of one job after which its run pauses."""

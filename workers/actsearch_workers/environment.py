@@ -1,4 +1,4 @@
-"""What a worker runs on: which device it trains with, and what of the machine its numbers depend on.
+"""What a worker runs on: what of the machine, its libraries and data its numbers depend on.
 
 The same job gives the same bits only on one CPU type, torch build, thread count and data. The fingerprint names what
 matters, so that a run is trained on equal machines and results of unlike ones are never compared bit by bit.
@@ -9,11 +9,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-import redis
 from pydantic import Field
 
 from actsearch.config import Settings
-from actsearch.errors import ConfigError
 
 PROCESS_ENVIRONMENT = {
     # One thread: sums keep their order, and OpenMP has no pool that a fork would break (pytorch#17199).
@@ -24,9 +22,6 @@ PROCESS_ENVIRONMENT = {
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
 """What a worker's environment must hold before torch is imported."""
-
-GPU_CLAIM_SECONDS = 30
-"""How long a GPU stays taken after its worker's last heartbeat."""
 
 
 class Environment(Settings):
@@ -85,62 +80,6 @@ def environment(device: str) -> Environment:
     return Environment(
         torch=str(torch.__version__), numpy=numpy.__version__, device=hardware, activations=engine_of(device)
     )
-
-
-def choose_device(wanted: str, owner: str, connection: redis.Redis) -> str:
-    """The device to train on: "cpu" or "cuda:N", found without initialising CUDA.
-
-    `auto` is a GPU where there is one. Where there are several, workers of one machine share them out through
-    the server, so that each gets its own as long as there are enough.
-
-    Args:
-        wanted: `auto`, `cpu` or `cuda:N`.
-        owner: the worker's name.
-        connection: the server that the worker serves.
-
-    Raises:
-        ConfigError: anything else, or a GPU that is not here.
-    """
-    gpus = check_device(wanted)
-    if wanted == "auto":
-        return f"cuda:{_claim_gpu(gpus, owner, connection)}" if gpus else "cpu"
-    return wanted
-
-
-def check_device(wanted: str) -> int:
-    """The number of GPUs here that `wanted` may use; `ConfigError` for a device that is not here, or no device."""
-    if wanted == "cpu":
-        return 0
-    number = re.fullmatch(r"cuda:(\d+)", wanted)
-    if number is None and wanted != "auto":
-        raise ConfigError(f"--device = '{wanted}': right would be auto, cpu or cuda:0")
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if number is not None and int(number[1]) >= gpus:
-        here = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no CUDA device"
-        raise ConfigError(f"--device = '{wanted}': this machine has {here}")
-    return gpus
-
-
-def hold_gpu(device: str, owner: str, connection: redis.Redis) -> None:
-    """Keep the claim on a GPU for another while; nothing for a CPU."""
-    if device.startswith("cuda:"):
-        connection.set(_gpu_key(int(device[5:])), owner, ex=GPU_CLAIM_SECONDS)
-
-
-def _claim_gpu(gpus: int, owner: str, connection: redis.Redis) -> int:
-    for gpu in range(gpus):
-        if connection.set(_gpu_key(gpu), owner, nx=True, ex=GPU_CLAIM_SECONDS):
-            return gpu
-    # More workers than GPUs: share, in a fixed way.
-    return int(hashlib.sha256(owner.encode()).hexdigest(), 16) % gpus
-
-
-def _gpu_key(gpu: int) -> str:
-    # All containers of one machine share its boot id, and no two machines do.
-    machine = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"actsearch:gpu:{machine}:{gpu}"
 
 
 def _cpu_model() -> str:

@@ -1,26 +1,23 @@
 """What travels between a search and its workers, and the one function that a worker runs.
 
-A job goes out as RQ's hash with JSON inside, its result comes back under the run's own keys: RQ's results expire,
-and a controller may be away for days. The first result of an evaluation stands; another one says the same.
-Everything read here is taken as if somebody hostile had written it.
+A job goes out as RQ's hash with JSON inside (actsearch_workers.allowed_job), its result comes back under the run's own
+keys: RQ's results expire, and a controller may be away for days. The first result of an evaluation stands; another one
+says the same. Everything read here is taken as if somebody hostile had written it.
 """
 
 import hashlib
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 
 import redis
-import rq.job
 from pydantic import Field
-from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.serializers import JSONSerializer
 
-from actsearch.config import MAX_TIMEOUT_SECONDS, Settings
+from actsearch.config import Settings
 from actsearch.errors import ConfigError
 from actsearch.evaluation import MAX_BYTES, Evaluation, Job
 from actsearch_workers.data import folder_of, load
@@ -30,6 +27,8 @@ QUEUE = "actsearch"
 """Name of the RQ queue that every worker serves, and that is always empty; those with jobs have a fingerprint added."""
 FUNCTION = "actsearch_workers.jobs.evaluate"
 """The only function that a job may name."""
+SERIALIZER = JSONSerializer
+"""RQ's default would be pickle, by which a job runs anything."""
 FINISHED_JOB_SECONDS = 60
 """How long RQ keeps a job's hash after its end; the result is under our own key, and stays."""
 MAX_ERROR = 500
@@ -162,88 +161,3 @@ def publish(connection: redis.Redis, evaluation: Evaluation) -> None:
         pipe.hsetnx(results_key(evaluation.run), evaluation.evaluation, text)
         tell(pipe, evaluation.run, Notice(evaluation=evaluation.evaluation))
         pipe.execute()
-
-
-class AllowedJob(rq.job.Job):
-    """An RQ job that can only be `evaluate`, whatever its hash in Redis says.
-
-    RQ imports by name the function and three callbacks, fetches URLs (webhooks) and decompresses without limit;
-    a hash that asks for any of it is treated as if it were not there, and the worker goes on.
-    """
-
-    @property
-    def func(self) -> Any:
-        if self.func_name != FUNCTION or self.instance is not None:
-            raise ConfigError(f"a job may only call {FUNCTION}, not {str(self.func_name)[:80]!r}")
-        return evaluate
-
-    @classmethod
-    def fetch(cls, id: str, connection: redis.Redis | None = None, serializer: Any = None) -> Self:  # noqa: A002
-        try:
-            return cast(Self, super().fetch(id, connection=connection, serializer=serializer))
-        except (NoSuchJobError, redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
-            raise
-        # RQ's worker quits on any other error here: one malformed hash would take down every worker in turn.
-        except Exception as err:
-            raise NoSuchJobError(f"not one of our jobs: {id[:80]!r}") from err
-
-    def restore(self, raw_data: Mapping[bytes, bytes]) -> Any:
-        for name in _FOREIGN_FIELDS:
-            if raw_data.get(name):
-                raise NoSuchJobError(f"job {self.id} has {name.decode()}, which none of ours has")
-        if sum(map(len, raw_data.values())) > 4 * MAX_BYTES:
-            raise NoSuchJobError(f"job {self.id} is larger than a job may be")
-        unpacked = zlib.decompressobj()
-        try:
-            unpacked.decompress(raw_data.get(b"data", b""), 2 * MAX_BYTES)
-        except zlib.error as err:
-            raise NoSuchJobError(f"the data of job {self.id} is not compressed") from err
-        if unpacked.unconsumed_tail or len(raw_data.get(b"meta", b"")) > MAX_BYTES:
-            raise NoSuchJobError(f"job {self.id} is larger than a job may be")
-        super().restore(raw_data)
-        if not self.timeout or not 1 <= self.timeout <= MAX_TIMEOUT_SECONDS:
-            raise NoSuchJobError(f"job {self.id} has no time limit")
-
-    def perform(self) -> None:
-        """Run the job and publish its result under its run; RQ itself keeps none."""
-        publish(self.connection, Evaluation.from_json(json.dumps(super().perform())))
-
-    def notice(self, error: str, **facts: Any) -> None:
-        """Tell the run that this attempt failed; nothing for a job that names no run. `facts`: fields of Notice."""
-        names = self.names
-        attempt = self.id.rpartition("-")[2]
-        if names is None or not attempt.isdecimal():
-            return
-        run, evaluation = names
-        text = " ".join(error.split())[:MAX_ERROR]
-        message = Notice(evaluation=evaluation[:64], attempt=int(attempt), error=text, **facts)
-        tell(self.connection, run, message)
-
-    @property
-    def shown(self) -> str:
-        """Evaluation and run as the job's hash says them, in one bounded line."""
-        return " ".join(str(self.description or "").split())[:300]
-
-    @property
-    def names(self) -> tuple[str, str] | None:
-        """The run and evaluation that the payload names, unchecked; None where it names none."""
-        try:
-            run, evaluation = self.args[0]["run"], self.args[0]["evaluation"]
-        except (DeserializationError, LookupError, TypeError, RecursionError):
-            return None
-        return (run, evaluation) if isinstance(run, str) and isinstance(evaluation, str) else None
-
-
-_FOREIGN_FIELDS = (
-    b"success_callback_name",
-    b"failure_callback_name",
-    b"stopped_callback_name",
-    b"webhooks",
-    b"repeats_left",
-    b"rate_limit_key",
-    b"dependency_ids",
-    b"group_id",
-)
-
-SERIALIZER = JSONSerializer
-"""RQ's default would be pickle, by which a job runs anything."""

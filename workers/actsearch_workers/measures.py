@@ -123,14 +123,14 @@ def summary(values: Tensor, limit: int, quantiles: int) -> tuple[float, ...]:
 def with_layers(evaluation: Evaluation, layers: Sequence[LayerRecord]) -> Evaluation:
     """The evaluation with its layers, made to fit 64 KB.
 
-    First β is given by fewer quantiles in every layer, then every second layer is left out until it fits.
+    First β is given by fewer quantiles in every layer, then every second layer is left out until it fits, at last all.
     """
     for quantiles in QUANTILES:
         fitted = evaluation.model_copy(update={"layers": tuple(_thinned(layer, quantiles) for layer in layers)})
         if len(fitted.to_json()) <= _LAYER_BYTES:
             return fitted
-    while len(fitted.to_json()) > _LAYER_BYTES:
-        fitted = fitted.model_copy(update={"layers": fitted.layers[::2]})
+    while fitted.layers and len(fitted.to_json()) > _LAYER_BYTES:
+        fitted = fitted.model_copy(update={"layers": fitted.layers[::2] if len(fitted.layers) > 1 else ()})
     return fitted
 
 

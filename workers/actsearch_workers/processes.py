@@ -5,6 +5,7 @@ import mmap
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -49,12 +50,11 @@ def stop(processes: Sequence[subprocess.Popen[bytes]], grace_seconds: float) -> 
     """SIGTERM to all, then SIGKILL to those still there when the grace, which they share, is over."""
     for process in processes:
         process.terminate()
-    waiting = list(processes)
-    for process in waiting:
+    deadline = time.monotonic() + grace_seconds
+    for process in processes:
         try:
-            process.wait(grace_seconds)
+            process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            grace_seconds = 0
             process.kill()
             process.wait()
 

@@ -13,12 +13,12 @@ import rq
 from rq.exceptions import DuplicateJobError
 
 from actsearch.evaluation import Evaluation, Job
+from actsearch_workers.allowed_job import AllowedJob
 from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import (
     FINISHED_JOB_SECONDS,
     FUNCTION,
     SERIALIZER,
-    AllowedJob,
     Notice,
     attempts_key,
     deaths_key,

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actsearch.errors import ConfigError
+import redis
+
+from actsearch.errors import ActsearchError, ConfigError
 from actsearch_workers import logs
 from actsearch_workers.connection import GIVE_UP_SECONDS, Address, connect
+from actsearch_workers.devices import choose_device
 from actsearch_workers.digests import Digests
-from actsearch_workers.environment import PROCESS_ENVIRONMENT, Environment, choose_device, environment
+from actsearch_workers.environment import PROCESS_ENVIRONMENT, Environment, environment
 from actsearch_workers.forks import in_fork
 from actsearch_workers.jobs import WorkerSettings
 from actsearch_workers.matching import Matcher
@@ -56,6 +59,7 @@ def serve(
     Raises:
         ServerUnreachableError: no server in that time.
         ConfigError: no such device, or a name that cannot be or is in use.
+        ActsearchError: it ended though nobody had told it to: whoever started it may start it again.
     """
     name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
@@ -80,7 +84,12 @@ def serve(
     digests.meanwhile = worker.heartbeat
     if connection.exists(worker.key) and not connection.hexists(worker.key, "death"):
         raise ConfigError(f"--name = '{name}': a worker of that name is at work; choose another")
-    worker.work(burst=burst)
+    try:
+        worker.work(burst=burst)
+    except redis.exceptions.RedisError as err:
+        raise ActsearchError(f"worker {name} cannot register with the server: {err}") from err
+    if not burst and not worker.is_told_to_end:
+        raise ActsearchError(f"worker {name} ended on an error that is in the log above")
 
 
 def _import_for_jobs() -> None:

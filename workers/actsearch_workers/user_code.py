@@ -28,6 +28,7 @@ def user_function(kind: str, name: str, *, allow_user_code: bool) -> Callable[..
 
     Raises:
         ConfigError: user code is not allowed here, the module cannot be imported, or it has no such function.
+        OSError, MemoryError, TimeoutError: the machine's, while the module was imported.
     """
     if not allow_user_code:
         raise ConfigError(f"{kind} {name!r} is user code; it is imported only with --allow-user-code")
@@ -42,6 +43,8 @@ def user_function(kind: str, name: str, *, allow_user_code: bool) -> Callable[..
     except AttributeError as err:
         raise ConfigError(f"{kind} {name!r}: {_one_line(err)}") from err
     except Exception as err:
+        if _is_the_machines(err):
+            raise
         raise ConfigError(f"{kind} {name!r}: importing {module_name} raised {_named(err)}") from err
     if not callable(function):
         raise ConfigError(f"{kind} {name!r}: {function_name} is a {type(function).__name__}, not a function")
@@ -49,11 +52,24 @@ def user_function(kind: str, name: str, *, allow_user_code: bool) -> Callable[..
 
 
 def call_users(kind: str, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What the user's function returns; `ConfigError` if it raises: no other worker or attempt would fare better."""
+    """What the user's function returns; `ConfigError` if it raises: no other worker or attempt would fare better.
+
+    What another attempt may not meet is raised as it is: files, memory and time that the function lacked.
+    """
     try:
         return function(*arguments)
     except Exception as err:
+        if _is_the_machines(err):
+            raise
         raise ConfigError(f"{kind} {name!r} raised {_named(err)}") from err
+
+
+def _is_the_machines(err: Exception) -> bool:
+    """Whether an error says that disk, network, memory or time ran out, rather than that the code is wrong."""
+    from rq.timeouts import BaseTimeoutException  # the job's own limit; here, since checking a name does without RQ
+
+    torchs = (type(err).__module__, type(err).__name__) == ("torch", "OutOfMemoryError")
+    return torchs or isinstance(err, OSError | MemoryError | BaseTimeoutException)
 
 
 def _named(err: Exception) -> str:

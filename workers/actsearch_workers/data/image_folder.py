@@ -91,5 +91,7 @@ def _read(file: Path, size: int) -> Images:
         with Image.open(file) as image:
             square = ImageOps.fit(image.convert("RGB"), (size, size), method=resampling)
     except (OSError, Image.DecompressionBombError) as err:
+        if getattr(err, "errno", None) is not None:
+            raise  # the disk's word, not Pillow's on the image
         raise ConfigError(f"{file} is no image that can be read: {' '.join(str(err).split())}") from err
     return np.asarray(square, dtype=np.uint8).transpose(2, 0, 1)
