@@ -35,7 +35,7 @@ def test_a_stopped_child_is_not_ranked_by_its_accuracy_so_far(store_run: StoreRu
     search = [(SWISH, (Outcome.STOPPED, 0.7, "below 0.75 at step 40")), (SEARCH[0][0], (Outcome.TRAINED, 0.6, ""))]
     records = store_run(search).evaluations("first")
     assert [r.val_accuracy for r in tables.top_functions(records)] == [0.6]
-    assert [(r.reward, r.best) for r in tables.reward_rows(records)] == [(0.0, None), (0.6, 0.6)]
+    assert [(r.reward, r.best) for r in tables.reward_rows(records)] == [(0.7, None), (0.6, 0.6)]
 
 
 def test_rewards_keep_failures_and_the_best_so_far(records: list[EvaluationRecord]) -> None:
