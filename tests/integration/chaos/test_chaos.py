@@ -30,10 +30,10 @@ evaluations = {evaluations}
 batch = 4
 lag = 2
 dataset = "digits"
-recipe.steps = 10
+recipe.steps = 60
 ppo.learning_rate = 0.1
 """
-SHORT, LONG = 24, 240
+SHORT, LONG = 48, 400
 """Evaluations of a search."""
 KILLS, MANY_KILLS = 10, 100
 PATIENCE_SECONDS = 900
@@ -75,7 +75,10 @@ def end_of(cluster: Cluster) -> Course:
 
 
 class Kills:
-    """Random deaths and standstills of a cluster's processes."""
+    """Random deaths and standstills of a cluster's processes, each while the cluster is at work.
+
+    A process takes seconds to start: deaths that follow faster would meet nothing but beginnings.
+    """
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self._cluster, self._rng = cluster, random.Random(seed)
@@ -84,10 +87,16 @@ class Kills:
     def go_on(self, kills: int) -> None:
         """Until there were so many kills; standstills do not count."""
         while sum(self.counts.values()) - self.counts["standstill"] < kills:
-            assert not self._cluster.is_done.wait(self._rng.expovariate(1 / 1.5)), f"it ended after {self.counts}"
+            self._wait_for_a_training()
+            assert not self._cluster.is_done.wait(self._rng.expovariate(1)), f"it ended after {self.counts}"
             kind = self._rng.choices(list(self.counts), weights=[4, 3, 2, 1, 1])[0]
+            if kind == "training":
+                self._wait_for_a_training()
             if victims := self._victims(kind):
                 self._hurt(kind, self._rng.choice(victims))
+
+    def _wait_for_a_training(self) -> None:
+        eventually(lambda: self._cluster.is_done.is_set() or self._cluster.trainings)
 
     def _victims(self, kind: str) -> list[int]:
         if kind == "training":
@@ -129,9 +138,12 @@ def test_random_kills(
 def test_a_lost_worker_is_noticed_and_its_job_runs_elsewhere(
     undisturbed: Callable[[str], Course], record_property: Callable[[str, object], None], tmp_path: Path
 ) -> None:
-    """A worker and its training stand still, as if their machine had gone: no connection is closed, nothing is said."""
-    config = CONFIG.format(evaluations=8).replace("steps = 10", "steps = 200")
-    with Cluster(tmp_path, config, workers=2) as cluster:
+    """A worker and its training stand still, as if their machine had gone: no connection is closed, nothing is said.
+
+    There are fewer jobs than workers, so that the time is not that which another worker takes for a child of its own.
+    """
+    config = CONFIG.format(evaluations=2).replace("steps = 60", "steps = 400")
+    with Cluster(tmp_path, config, workers=3) as cluster:
         with cluster.client() as client:
             held = eventually(lambda: _held(cluster, client))
             assert held is not None, "eventually"
