@@ -33,7 +33,7 @@ dataset = "digits"
 recipe.steps = 60
 ppo.learning_rate = 0.1
 """
-SHORT, LONG = 64, 400
+SHORT, LONG = 64, 300
 """Evaluations of a search."""
 KILLS, MANY_KILLS = 10, 100
 PATIENCE_SECONDS = 900
