@@ -5,12 +5,14 @@ over the four functions ±f(±x), which no child can tell apart.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 from scipy.stats import rankdata
+from threadpoolctl import ThreadpoolController
 
 Array = npt.NDArray[np.float64]
 
@@ -27,6 +29,12 @@ With these three the untrained are ranked best after 40, 80 and 160 functions, o
 579 functions measured anew.
 """
 
+_one_thread = partial(ThreadpoolController().limit, limits=1, user_api="blas")
+"""BLAS on one thread meanwhile: how a sum is split among threads changes its last bits, and so the trace.
+
+It is the faster way too, threefold on two cores: these matrices are small, and threads wait for each other by spinning.
+"""
+
 
 def normal_scores(rewards: Sequence[float]) -> Array:
     """Normal quantiles of the rewards' ranks, ties sharing one, ``(n,)``."""
@@ -40,13 +48,15 @@ class Surrogate:
     def __init__(self, shapes: Sequence[Array], rewards: Sequence[float]) -> None:
         """Learns from at least one function: their shapes (actsearch_controller.shapes) and rewards."""
         self._features = _features(np.array(shapes))
-        covariance = _kernel(self._features, self._features)
-        covariance[np.diag_indices_from(covariance)] += NOISE
-        self._weights = cho_solve(cho_factor(covariance, lower=True), normal_scores(rewards))
+        with _one_thread():
+            covariance = _kernel(self._features, self._features)
+            covariance[np.diag_indices_from(covariance)] += NOISE
+            self._weights: Array = cho_solve(cho_factor(covariance, lower=True), normal_scores(rewards))
 
     def expected(self, shapes: Sequence[Array]) -> Array:
         """The expected normal score of each of m shapes, ``(m,)``."""
-        scores: Array = _kernel(_features(np.array(shapes)), self._features) @ self._weights
+        with _one_thread():
+            scores: Array = _kernel(_features(np.array(shapes)), self._features) @ self._weights
         return scores
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, spearmanr
+from threadpoolctl import ThreadpoolController
 
 from actsearch.config import SpaceSettings
 from actsearch.expression import expression_of
@@ -103,3 +104,20 @@ def test_shapes_predict_what_training_measured() -> None:
     surrogate = Surrogate([shapes[k] for k in told[:160]], [rewards[k] for k in told[:160]])
     expected = surrogate.expected([shapes[k] for k in told[160:]])
     assert spearmanr(expected, [rewards[k] for k in told[160:]]).statistic > 0.85
+
+
+def test_the_number_of_blas_threads_decides_nothing() -> None:
+    """Without care a search would propose other functions on another number of cores."""
+    rng = np.random.default_rng(0)
+    shapes, rewards, candidates = (
+        list(rng.normal(size=(400, 2 * QUANTILES))),
+        rng.random(400),
+        list(rng.normal(size=(50, 2 * QUANTILES))),
+    )
+    found, blas = [], ThreadpoolController()
+    for threads in (1, 2, 3):
+        with blas.limit(limits=threads, user_api="blas"):
+            found.append(Surrogate(shapes, list(rewards)).expected(candidates).tobytes())
+            left = {pool["num_threads"] for pool in blas.info() if pool["user_api"] == "blas"}
+            assert left == {threads}, "others in the process keep theirs"
+    assert found[0] == found[1] == found[2]
