@@ -7,9 +7,11 @@ with its curve and histograms, every proposal and update; nothing may be lost, a
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -325,31 +327,48 @@ def _root(*words: str) -> None:
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
+class Clock:
+    """The wall clock of the processes that have its environment, hours off the machine's."""
+
+    def __init__(self, library: Path, file: Path, hours: int) -> None:
+        self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(file)}
+        self._file, self._hours = file, 0
+        self.step(hours)
+
+    def step(self, hours: int) -> None:
+        self._hours += hours
+        self._file.write_text(f"{3600 * self._hours}\n")
+
+    def is_shown(self, seconds: float) -> bool:
+        """Whether a time is this clock's and not the machine's, by a minute."""
+        return abs(seconds - time.time() - 3600 * self._hours) < 60
+
+
 @pytest.mark.long
 def test_clocks_that_step(undisturbed: Callable[[str], Course], tmp_path: Path) -> None:
     """Each machine has a clock of its own, hours off the others', that jumps by a day while the search runs."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-    if library is None:
-        pytest.skip("libfaketime is not here: apt-get install faketime")
-    clocks = {name: tmp_path / f"clock-{name}" for name in ("server", "controller", "worker-1", "worker-2")}
-    environment = {
-        name: {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-        for name, clock in clocks.items()
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler here: apt-get install gcc libc6-dev")
+    library = tmp_path / "clock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, Path(__file__).with_name("clock.c")], check=True)
+    clocks = {
+        name: Clock(library, tmp_path / f"clock-{name}", hours)
+        for name, hours in {"server": -1, "controller": 5, "worker-1": -7, "worker-2": 30}.items()
     }
-    for hours, clock in zip((0, 5, -7, 30), clocks.values(), strict=True):
-        clock.write_text(f"{hours:+d}h\n")
+    shown = subprocess.check_output(
+        [sys.executable, "-c", "import time; print(time.time())"], env={**os.environ, **clocks["worker-2"].environment}
+    )
+    assert clocks["worker-2"].is_shown(float(shown))
     config = CONFIG.format(evaluations=SHORT)
+    environment = {name: clock.environment for name, clock in clocks.items()}
     with Cluster(tmp_path, config, workers=2, environment=environment) as cluster:
-        for told, step in ((4, 24), (10, -48), (16, 24)):
+        for told, hours in ((4, 24), (10, -48), (16, 24)):
             cluster.wait_for(told)
             for clock in clocks.values():
-                hours = int(clock.read_text().strip().removesuffix("h"))
-                clock.write_text(f"{hours + step:+d}h\n")
+                clock.step(hours)
+            with cluster.client() as client:
+                assert clocks["server"].is_shown(client.time()[0])
         run = end_of(cluster)
     assert run == undisturbed(config)
     assert {name: place.starts for name, place in cluster.places.items()} == dict.fromkeys(cluster.places, 1)
