@@ -41,7 +41,7 @@ class Fault:
 
 KILLED = Fault("killed", Stack.kill)
 RESTARTED = Fault("restarted", lambda stack, container: stack.docker("restart", container))
-FROZEN = Fault("frozen", lambda s, c: s.docker("pause", c), lambda s, c: s.docker("unpause", c))
+FROZEN = Fault("frozen", Stack.freeze, lambda stack, container: stack.docker("unpause", container))
 CUT_OFF = Fault("cut off the network", Stack.disconnect, Stack.connect)
 
 

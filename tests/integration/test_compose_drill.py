@@ -16,7 +16,7 @@ from tests.actsearch.stored_run import SEARCH, stored_run
 from tests.integration import compose_stack
 from tests.integration.compose_checks import DrillError, check_store, promises_inside, promises_of
 from tests.integration.compose_drill import is_tried_again
-from tests.integration.compose_stack import LOOK, TOLD, QueueView
+from tests.integration.compose_stack import LOOK, TOLD, CommandError, QueueView, Stack
 from tests.integration.fake_training import QUEUE_KEY, QUEUED, RUN, bind, expected, job
 
 
@@ -53,6 +53,29 @@ def test_it_counts_what_the_store_has(tmp_path: Path) -> None:
 def test_an_answer_that_is_no_view(text: str) -> None:
     with pytest.raises(ValueError, match="not a view"):
         QueueView.read(text)
+
+
+@pytest.mark.parametrize(("failures", "is_frozen"), [(0, True), (4, True), (5, False)])
+def test_a_container_is_frozen_however_busy_the_cores(
+    failures: int, is_frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, ...]] = []
+
+    def docker(_: Stack, *arguments: str) -> str:
+        said.append(arguments)
+        if len(said) <= failures:
+            raise CommandError("unable to freeze")
+        return ""
+
+    monkeypatch.setattr(Stack, "docker", docker)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    stack = Stack(["docker", "compose"], ["docker"], {})
+    if is_frozen:
+        stack.freeze("c")
+        assert said == [("pause", "c")] * (failures + 1)
+    else:
+        with pytest.raises(CommandError, match="unable to freeze"):
+            stack.freeze("c")
 
 
 def test_a_job_is_tried_again_when_a_later_attempt_of_it_is_out() -> None:
