@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="mean duration of a training")
     parser.add_argument("--diverging", type=float, default=0.1, help="share of functions that diverge")
     parser.add_argument("--failures", type=float, default=0.002, help="attempts that fail, for each that does not")
-    parser.add_argument("--deaths", type=float, default=0.001, help="workers that vanish with a job, likewise")
+    parser.add_argument("--deaths", type=float, default=0.0001, help="workers that vanish with a job, likewise")
     options = parser.parse_args()
     SimulatedWorkers(connect(Address(options.url)), options).work()
 

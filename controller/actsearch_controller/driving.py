@@ -52,15 +52,14 @@ def drive(
     """
     try:
         set_state(RunState.RUNNING, "")
-        while not driven.is_done:
-            jobs = driven.ask()
+        while (jobs := driven.ask()) or not driven.is_done:
             if jobs:
                 evaluator.submit(jobs)
             on_progress()
             if stop is not None and stop.is_set():
                 set_state(RunState.INTERRUPTED, "stopped on request")
                 return RunState.INTERRUPTED
-            found = evaluator.collect(POLL_SECONDS)
+            found = evaluator.collect(0 if jobs else POLL_SECONDS)  # it may have more jobs to hand out
             driven.tell(found)
             evaluator.release(found)
     except RunPausedError as err:

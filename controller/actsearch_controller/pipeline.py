@@ -121,7 +121,15 @@ class Search:
     @property
     def ending(self) -> str | None:
         """Why nothing more is proposed, one line; None while proposals go on."""
-        return self._ending(self._asked, self._batches_asked, self._last_new_batch)
+        if self._asked >= self.config.evaluations:
+            return f"all {self.config.evaluations} evaluations done"
+        if self._is_out_of_proposals:
+            return "nothing left to propose"
+        if self._batches_asked - 1 - self._last_new_batch >= EXHAUSTED_AFTER:
+            return f"policy exhausted: no new training in {EXHAUSTED_AFTER} batches"
+        if self.config.minutes is not None and self.seconds >= 60 * self.config.minutes:
+            return f"{self.config.minutes:g} minutes are over"
+        return None
 
     @property
     def seconds(self) -> float:
@@ -131,22 +139,23 @@ class Search:
     def ask(self) -> list[Job]:
         """The jobs that this object has not handed out yet, in the order asked; none while it waits for results.
 
-        After a resume that is every evaluation without a result: whoever runs them may know some already.
+        It proposes a batch at a time, and hands it out before the next: to say which functions hundreds of formulas are
+        takes seconds. After a resume the first jobs are all evaluations without a result: whoever runs them may know
+        some already.
         """
-        self._settle()
-        waiting = [r for r in self._records.values() if r.evaluation is None and r.key not in self._handed_out]
+        while not (waiting := self._waiting()) and self._advance():
+            pass
         self._handed_out.update(record.key for record in waiting)
         return [self._job(record) for record in sorted(waiting, key=lambda record: record.number)]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
-        """Stores results, and tells the controller each batch that they complete.
+        """Stores results; the controller is told each batch that they complete by the next `ask`.
 
         The first result of an evaluation stays; later ones, and any that this run never asked for, change nothing.
         """
         mine = [evaluation for evaluation in evaluations if evaluation.run == self.run]
         for evaluation in self._store.record_all(self.run, mine) if mine else ():
             self._note(evaluation)
-        self._settle()
 
     @property
     def progress(self) -> Progress:
@@ -178,18 +187,19 @@ class Search:
         if record.replicate or self._best is None or evaluation.reward > self._best.reward:
             self._best_is_stale = True
 
-    def _settle(self) -> None:
-        """Tells every batch whose turn it is and whose results are there; keeps `lag` batches in flight."""
+    def _waiting(self) -> list[EvaluationRecord]:
+        return [r for r in self._records.values() if r.evaluation is None and r.key not in self._handed_out]
+
+    def _advance(self) -> bool:
+        """One step, stored at once: adds a batch while there are fewer than `lag`, else tells the oldest where it is
+        complete and adds one. Whether there was anything to do.
+        """
         if len(self._in_flight) < self.config.lag and self.ending is None and not self._waits_for_a_batch:
-            self._advance(None)
-        while self._in_flight and self._is_complete(self._in_flight[0]):
-            self._advance(self._in_flight.popleft())
-
-    def _is_complete(self, batch: _Batch) -> bool:
-        return all(self._records[key].evaluation is not None for key in batch.keys)
-
-    def _advance(self, told: _Batch | None) -> None:
-        """One step: tell a batch (none at the start), propose what the lag allows, store all of it at once."""
+            told = None
+        elif self._in_flight and self._is_complete(self._in_flight[0]):
+            told = self._in_flight.popleft()
+        else:
+            return False
         self._waits_for_a_batch = False
         slots = [] if told is None else [self._traced(slot) for slot in told.slots]
         if told is not None:
@@ -218,39 +228,37 @@ class Search:
         )
         self._batches_told += told is not None
         self._accept(proposed, len(new))
+        return True
+
+    def _is_complete(self, batch: _Batch) -> bool:
+        return all(self._records[key].evaluation is not None for key in batch.keys)
 
     def _propose(self) -> tuple[dict[int, tuple[NewProposal, ...]], list[NewEvaluation]]:
-        """Asks the controller for as many batches as the lag allows; the one that reaches the budget is cut there."""
-        proposed: dict[int, tuple[NewProposal, ...]] = {}
-        new: dict[str, NewEvaluation] = {}
-        last_new = self._last_new_batch
+        """Asks the controller for the next batch, by its number; the one that reaches the budget is cut there."""
+        if self.ending is not None:
+            return {}, []
+        formulas = self._proposer.ask(self.config.batch)
+        if not formulas:
+            # While results are on their way it may still find something: it is asked again after the next batch.
+            self._waits_for_a_batch = bool(self._in_flight)
+            self._is_out_of_proposals = not self._waits_for_a_batch
+            return {}, []
         rungs = () if self._early_stopping is None else self._early_stopping.rungs
-        while len(self._in_flight) + len(proposed) < self.config.lag:
-            number = self._batches_asked + len(proposed)
-            if self._ending(self._asked + len(new), number, last_new) is not None:
-                break
-            formulas = self._proposer.ask(self.config.batch)
-            if not formulas:
-                # While results are on their way it may still find something: it is asked again after the next batch.
-                self._waits_for_a_batch = bool(self._in_flight or proposed)
-                self._is_out_of_proposals = not self._waits_for_a_batch
-                break
-            identities = self._identities.of(formulas)
-            keys = {formula: self._keys(identity.fingerprint) for formula, identity in identities.items()}
-            known = set(self._store.lookup(self.run, sorted({*chain.from_iterable(keys.values())}))) | new.keys()
-            slots = []
-            for formula in formulas:
-                key, replicate = self._choice(keys[formula], known)
-                is_new = key not in known
-                slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
-                if is_new:
-                    known.add(key)
-                    new[key] = self._evaluation(formula, key, identities[formula], replicate, rungs)
-                    last_new = number
-                    if self._asked + len(new) == self.config.evaluations:
-                        break
-            proposed[number] = tuple(slots)
-        return proposed, list(new.values())
+        identities = self._identities.of(formulas)
+        keys = {formula: self._keys(identity.fingerprint) for formula, identity in identities.items()}
+        known = set(self._store.lookup(self.run, sorted({*chain.from_iterable(keys.values())})))
+        new: dict[str, NewEvaluation] = {}
+        slots = []
+        for formula in formulas:
+            key, replicate = self._choice(keys[formula], known)
+            is_new = key not in known
+            slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
+            if is_new:
+                known.add(key)
+                new[key] = self._evaluation(formula, key, identities[formula], replicate, rungs)
+                if self._asked + len(new) == self.config.evaluations:
+                    break
+        return {self._batches_asked: tuple(slots)}, list(new.values())
 
     def _keys(self, identity: str) -> list[str]:
         """The keys of a function's evaluations, one for each replicate that the run allows."""
@@ -262,17 +270,6 @@ class Search:
     def _choice(keys: Sequence[str], known: set[str]) -> tuple[str, int]:
         """Key and number of a function's first replicate not asked for yet; of the first one where all are."""
         return next(((key, replicate) for replicate, key in enumerate(keys) if key not in known), (keys[0], 0))
-
-    def _ending(self, asked: int, batches_asked: int, last_new_batch: int) -> str | None:
-        if asked >= self.config.evaluations:
-            return f"all {self.config.evaluations} evaluations done"
-        if self._is_out_of_proposals:
-            return "nothing left to propose"
-        if batches_asked - 1 - last_new_batch >= EXHAUSTED_AFTER:
-            return f"policy exhausted: no new training in {EXHAUSTED_AFTER} batches"
-        if self.config.minutes is not None and self.seconds >= 60 * self.config.minutes:
-            return f"{self.config.minutes:g} minutes are over"
-        return None
 
     def _accept(self, proposed: dict[int, tuple[NewProposal, ...]], new: int) -> None:
         """Takes over what the store has accepted, and forgets evaluations that no batch in flight waits for."""

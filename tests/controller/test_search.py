@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -193,8 +194,8 @@ def test_a_crash_at_every_transaction_changes_nothing(
             except Crash:
                 crashes += 1
         batches = store.batches("first")
-        # Each result, each batch told and the first proposals are one write; the last result tells the last batch.
-        assert crashes == config.evaluations + len(batches) + (crash_at == (1, "after"))
+        # Each result is one write, so is each batch told, and each that fills the pipeline at the start.
+        assert crashes == config.evaluations + len(batches) + config.lag - (crash_at == (2, "before"))
         assert store.run("first").trace == trace
         evaluations = store.evaluations("first")
         assert [e.number for e in evaluations] == list(range(1, config.evaluations + 1))
@@ -267,9 +268,29 @@ def test_rewards_are_validation_accuracies_in_slot_order(store: Store) -> None:
     assert floors > 0, "the test needs a function that did not train"
 
 
+def handed_out(run: Search) -> list[Job]:
+    """All that a search has to hand out now."""
+    return list(chain.from_iterable(iter(run.ask, [])))
+
+
+def test_a_batch_is_handed_out_before_the_next_is_proposed(store: Store) -> None:
+    """Workers had nothing to do while the identities of several batches were computed in one go."""
+    config = RANDOM.model_copy(update={"evaluations": 100, "batch": 5, "lag": 3})
+    store.create_run("first", config, command="", versions={})
+    run = Search(store, "first")
+    asked = 0
+    for told in (0, 0, 0, 1, 2):
+        jobs = run.ask()
+        asked += len(jobs)
+        summary = store.summary("first")
+        assert (summary.asked, summary.batches_told) == (asked, told)
+        assert 0 < len(jobs) <= config.batch
+        run.tell(answer(job) for job in jobs)
+
+
 def test_a_job_says_what_the_run_says(store: Store) -> None:
     store.create_run("first", PPO, command="", versions={})
-    jobs = Search(store, "first").ask()
+    jobs = handed_out(Search(store, "first"))
     assert len(jobs) == PPO.lag * PPO.batch
     for job, record in zip(jobs, store.evaluations("first"), strict=True):
         identity = fingerprint(expression_of(Formula.from_tokens(record.tokens)))
@@ -396,7 +417,7 @@ def test_a_larger_budget_goes_on_with_what_is_there(store: Store) -> None:
 def test_foreign_and_repeated_results_change_nothing(store: Store) -> None:
     store.create_run("first", RANDOM, command="", versions={})
     run = Search(store, "first")
-    job = run.ask()[0]
+    job = handed_out(run)[0]
     good = answer(job)
     run.tell([good.model_copy(update={"evaluation": "0" * 16}), good.model_copy(update={"run": "another"})])
     assert run.progress.told == 0
@@ -465,7 +486,7 @@ def test_progress_agrees_with_the_store(store: Store) -> None:
     seen: list[Progress] = []
     search(PPO, ShuffledEvaluator(0, workers=2), store=store, run="first", on_progress=seen.append)
     first, last, summary = seen[0], seen[-1], store.summary("first")
-    assert (first.asked, first.told, first.in_flight, first.batch, first.best) == (8, 0, 8, 0, None)
+    assert (first.asked, first.told, first.in_flight, first.batch, first.best) == (4, 0, 4, 0, None)
     assert (last.asked, last.told, last.in_flight) == (15, 15, 0)
     assert last.by_outcome == summary.by_outcome
     assert last.best == summary.best
