@@ -8,8 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
-from actsearch.canonical import canonical
-from actsearch.expression import Expression
+from actsearch.canonical import canonical_text
 from actsearch.reader import read
 
 _NATIVE = MappingProxyType({
@@ -33,15 +32,15 @@ another derivative at 0, its `softplus` is x beyond 20, its `sigmoid` loses the 
 
 
 @cache
-def _by_form() -> Mapping[Expression, str]:
-    return MappingProxyType({canonical(read(text)): name for text, name in _NATIVE.items()})
+def _by_text() -> Mapping[str, str]:
+    return MappingProxyType({canonical_text(read(text)): name for text, name in _NATIVE.items()})
 
 
-def native_name(expression: Expression) -> str | None:
-    """Torch's name of a canonical form, or None where it has no such function."""
-    return _by_form().get(expression)
+def native_name(canonical_text: str) -> str | None:
+    """Torch's name of the function with that canonical text, or None where it has no such function."""
+    return _by_text().get(canonical_text)
 
 
-def backend_of(expression: Expression) -> Literal["symbolic", "native"]:
-    """The backend of a canonical form in a search and its finals: torch's own function, else sympy's gradient."""
-    return "symbolic" if native_name(expression) is None else "native"
+def backend_of(canonical_text: str) -> Literal["symbolic", "native"]:
+    """The backend of a function in a search and its finals: torch's own function, else sympy's gradient."""
+    return "symbolic" if native_name(canonical_text) is None else "native"

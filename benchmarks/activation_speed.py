@@ -34,7 +34,7 @@ from actsearch.activation.program import backward_program, forward_program
 from actsearch.activation.symbolic import engine_of
 from actsearch.activation.timing import measure
 from actsearch.backend import backend_of
-from actsearch.canonical import canonical
+from actsearch.canonical import canonical, canonical_text
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
 from actsearch.reader import read
@@ -81,7 +81,7 @@ def better_half() -> list[Expression]:
 
 
 def ours(expression: Expression, channels: int) -> Activation:
-    return Activation(expression, channels=channels, backend=backend_of(expression))
+    return Activation(expression, channels=channels, backend=backend_of(expression.full_text))
 
 
 def known(shape: tuple[int, ...], memory_format: torch.memory_format, rounds: int) -> dict[str, float]:
@@ -109,7 +109,7 @@ def first_use(expression: Expression, backend: str | None = None, shape: tuple[i
     """Milliseconds from an expression to its first gradient; the search's backend if none is named."""
     x = torch.randn(*shape, requires_grad=True)
     start = time.perf_counter()
-    name = backend or backend_of(canonical(expression))
+    name = backend or backend_of(canonical_text(expression))
     Activation(expression, channels=shape[1], backend=name)(x).sum().backward()
     return 1e3 * (time.perf_counter() - start)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from actsearch.backend import backend_of
-from actsearch.canonical import canonical
+from actsearch.canonical import canonical_text
 from actsearch.config import ChildSettings, Recipe, RunConfig
 from actsearch.evaluation import Evaluation, Job, Rung
 from actsearch.expression import expression_of
@@ -23,7 +23,7 @@ def trained_alone(
         evaluation="0" * 16,
         tokens=tokens,
         seed=seed,
-        backend=backend_of(canonical(expression_of(Formula.from_tokens(tokens)))),
+        backend=backend_of(canonical_text(expression_of(Formula.from_tokens(tokens)))),
         child=child,
         recipe=recipe,
         rungs=tuple(rungs),

@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", help="of the server, without a password")
     parser.add_argument("--workers", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=5.0, help="mean duration of a training")
+    parser.add_argument("--seconds", type=float, default=2.0, help="mean duration of a training")
     parser.add_argument("--diverging", type=float, default=0.1, help="share of functions that diverge")
     parser.add_argument("--failures", type=float, default=0.002, help="attempts that fail, for each that does not")
     parser.add_argument("--deaths", type=float, default=0.0001, help="workers that vanish with a job, likewise")

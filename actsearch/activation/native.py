@@ -13,7 +13,7 @@ from actsearch.expression import Expression
 
 def native(expression: Expression) -> Callable[[Tensor], Tensor] | None:
     """Torch's own function for a canonical form, or None."""
-    name = native_name(expression)
+    name = native_name(expression.full_text)
     if name is None:
         return None
     function: Callable[[Tensor], Tensor] = getattr(F, name, None) or getattr(torch, name)

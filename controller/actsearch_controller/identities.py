@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import IO, Literal
+from typing import IO
 
-from actsearch.backend import backend_of
 from actsearch.canonical import canonical
 from actsearch.errors import RunPausedError
 from actsearch.expression import expression_of
@@ -38,7 +37,6 @@ class Identity:
     canonical: str
     """The canonical text."""
     names: tuple[str, ...]
-    backend: Literal["symbolic", "native"]
 
 
 @lru_cache(maxsize=2**14)
@@ -51,7 +49,6 @@ def identity_of(formula: Formula) -> Identity:
         formula=expression.text,
         canonical=form.full_text,
         names=names(expression),
-        backend=backend_of(form),
     )
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, groupby
-from typing import Literal
 
+from actsearch.backend import backend_of
 from actsearch.evaluation import Evaluation, Job, Outcome, Rung, child_seed, evaluation_key
 from actsearch.formula import Formula
 from actsearch.space import Space
@@ -28,7 +28,7 @@ from actsearch.store import (
 )
 from actsearch_controller.controllers import build_controller, repeats_of
 from actsearch_controller.early_stopping import EarlyStopping
-from actsearch_controller.identities import Identities, Identity, identity_of
+from actsearch_controller.identities import Identities, Identity
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
@@ -107,7 +107,6 @@ class Search:
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
         self._identities = Identities()
-        self._backends: dict[str, Literal["symbolic", "native"]] = {}
         self._early_stopping = self._resumed_early_stopping()
         self._handed_out: set[str] = set()
         self._waits_for_a_batch = False
@@ -281,7 +280,6 @@ class Search:
         self._batches_asked += len(proposed)
         wanted = {key for batch in self._in_flight for key in batch.keys}
         kept = {key: record for key, record in self._records.items() if key in wanted}
-        self._backends = {key: backend for key, backend in self._backends.items() if key in wanted}
         self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
 
     def _resumed_early_stopping(self) -> EarlyStopping | None:
@@ -298,7 +296,6 @@ class Search:
     def _evaluation(
         self, formula: Formula, key: str, identity: Identity, replicate: int, rungs: tuple[Rung, ...]
     ) -> NewEvaluation:
-        self._backends[key] = identity.backend
         return NewEvaluation(
             key=key,
             tokens=formula.tokens,
@@ -316,7 +313,7 @@ class Search:
         return TracedSlot(
             tokens=slot.tokens,
             canonical=record.canonical,
-            backend=self._backend(record),
+            backend=backend_of(record.canonical),
             seed=record.seed,
             outcome=record.evaluation.outcome.value,
             reward=record.evaluation.reward,
@@ -328,7 +325,7 @@ class Search:
             evaluation=record.key,
             tokens=record.tokens,
             seed=record.seed,
-            backend=self._backend(record),
+            backend=backend_of(record.canonical),
             child=self.config.child,
             recipe=self.config.recipe,
             dataset=self.config.dataset,
@@ -336,9 +333,6 @@ class Search:
             timeout_seconds=self.config.timeout_seconds,
             rungs=record.rungs,
         )
-
-    def _backend(self, record: EvaluationRecord) -> Literal["symbolic", "native"]:
-        return self._backends.get(record.key) or identity_of(Formula.from_tokens(record.tokens)).backend
 
 
 def _tell_curves(early_stopping: EarlyStopping, records: Iterable[EvaluationRecord]) -> None:

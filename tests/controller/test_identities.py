@@ -49,5 +49,4 @@ def test_an_identity_says_what_the_parts_say() -> None:
         formula="max(x, 0)",
         canonical="max(x, 0)",
         names=("ReLU",),
-        backend="native",
     )

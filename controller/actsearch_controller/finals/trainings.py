@@ -2,16 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Literal
+from functools import cached_property
 
 from actsearch.backend import backend_of
-from actsearch.canonical import canonical
 from actsearch.config import RunConfig
 from actsearch.evaluation import Job, evaluation_key
-from actsearch.expression import expression_of
 from actsearch.finals import Candidate, ChildProtocol, FinalsPlan
-from actsearch.formula import Formula
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Training:
             evaluation=self.key,
             tokens=self.candidate.tokens,
             seed=self.seed,
-            backend=_backend(self.candidate.tokens),
+            backend=backend_of(self.candidate.canonical),
             child=self.protocol.child,
             recipe=self.protocol.recipe,
             dataset=self.dataset,
@@ -54,11 +50,6 @@ class Training:
             measures_test=self.measures_test,
             timeout_seconds=config.timeout_seconds,
         )
-
-
-@lru_cache(maxsize=1024)
-def _backend(tokens: tuple[str, ...]) -> Literal["symbolic", "native"]:
-    return backend_of(canonical(expression_of(Formula.from_tokens(tokens))))
 
 
 def screening(plan: FinalsPlan, dataset: str) -> list[Training]:
