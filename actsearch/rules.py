@@ -57,7 +57,8 @@ def _is_negative(term: sympy.Expr) -> bool:
 
 def build(kind: type[sympy.Expr], args: Iterable[sympy.Expr]) -> sympy.Expr:
     """kind(*args), but neither a max or min is compared nor |u + v| simplified by sympy, which takes milliseconds."""
-    if kind is sympy.Abs and (u := next(iter(args))).is_Add:
+    args = tuple(args)
+    if kind is sympy.Abs and (u := args[0]).is_Add:
         return u if u.is_nonnegative else -u if u.is_nonpositive else sympy.Abs(upright(u), evaluate=False)
     if kind not in (sympy.Max, sympy.Min):
         return kind(*args)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import IO
+from typing import IO, Any
 
 from actsearch.canonical import canonical
 from actsearch.errors import RunPausedError
@@ -41,15 +41,24 @@ class Identity:
 
 @lru_cache(maxsize=2**14)
 def identity_of(formula: Formula) -> Identity:
-    """A formula's identity, computed here and now; remembered, since random draws of one unit repeat."""
-    expression = expression_of(formula)
-    form = canonical(expression)
-    return Identity(
-        fingerprint=formula_fingerprint(formula),
-        formula=expression.text,
-        canonical=form.full_text,
-        names=names(expression),
-    )
+    """A formula's identity, computed here and now; remembered, since random draws of one unit repeat.
+
+    Raises:
+        RunPausedError: it cannot be computed, which no formula may cause: the error names it.
+    """
+    try:
+        expression = expression_of(formula)
+        return Identity(
+            fingerprint=formula_fingerprint(formula),
+            formula=expression.text,
+            canonical=canonical(expression).full_text,
+            names=names(expression),
+        )
+    except Exception as err:
+        described = f"{type(err).__name__}: {err}".splitlines()[0]
+        raise RunPausedError(
+            f"a bug of actsearch, please report it: no identity of {' '.join(formula.tokens)} ({described})"
+        ) from err
 
 
 class Identities:
@@ -68,7 +77,7 @@ class Identities:
         """The identity of each formula.
 
         Raises:
-            RunPausedError: a helper died.
+            RunPausedError: a helper died, or a formula has no identity.
         """
         distinct = list(dict.fromkeys(formulas))
         if len(distinct) < LARGE or not self._wanted:
@@ -85,6 +94,8 @@ class Identities:
         except (OSError, ValueError) as err:
             self.close()
             raise RunPausedError("a process that computes identities has died (out of memory?)") from err
+        if failed := next((answer["error"] for answer in answers if "error" in answer), None):
+            raise RunPausedError(failed)
         return {
             formula: Identity(**(found | {"names": tuple(found["names"])}))
             for share, answer in zip(shares, answers, strict=True)
@@ -122,11 +133,15 @@ def _write(stream: IO[str], value: object) -> None:
 
 
 def _help() -> None:
-    """A helper: lists of token lists in, lists of identities out, until there is nobody to ask."""
+    """A helper: lists of token lists in, lists of identities or an error out, until there is nobody to ask."""
     for line in sys.stdin:
-        found = [identity_of(Formula.from_tokens(tokens)) for tokens in json.loads(line)]
+        answer: list[dict[str, Any]] | dict[str, str]
         try:
-            _write(sys.stdout, [asdict(identity) for identity in found])
+            answer = [asdict(identity_of(Formula.from_tokens(tokens))) for tokens in json.loads(line)]
+        except RunPausedError as err:
+            answer = {"error": str(err)}
+        try:
+            _write(sys.stdout, answer)
         except BrokenPipeError:
             os._exit(0)
 

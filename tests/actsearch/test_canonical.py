@@ -89,6 +89,7 @@ def test_spellings_of_one_function_meet(spellings: tuple[str, ...]) -> None:
         ("max(x, 0) + min(exp(x) - 1, 0)", "max(x, 0) + min(exp(x) - 1, 0)"),
         ("max(x, sin(x))", "max(x, sin(x))"),
         ("min(beta*x, cosh(x))", "min(beta*x, cosh(x))"),
+        ("abs(sin(abs(x) + sin(x)))", "abs(sin(x + sin(abs(x))))"),
     ],
 )
 def test_the_plainest_and_most_stable_spelling_is_taken(text: str, form: str) -> None:

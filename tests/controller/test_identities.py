@@ -1,5 +1,9 @@
 """Identities of a batch: the same from helper processes as computed here, and helpers that die are noticed."""
 
+import subprocess
+import sys
+from subprocess import PIPE
+
 import pytest
 
 from actsearch.errors import RunPausedError
@@ -33,6 +37,27 @@ def test_helpers_say_what_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(RunPausedError, match="a process that computes identities has died"):
             helped.of(FORMULAS)
         assert helped.of(FORMULAS) == found, "others are started"
+    finally:
+        helped.close()
+
+
+def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a bug must be found from the message alone: it comes back whenever the run goes on."""
+    broken = (
+        "from actsearch_controller import identities; identities.names = lambda expression: 1 / 0; identities._help()"
+    )
+    command = [sys.executable, "-c", broken]
+    monkeypatch.setattr(
+        identities, "_started", lambda: subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, process_group=0)
+    )
+    monkeypatch.setattr(identities, "LARGE", 1)
+    helped = Identities(1)
+    try:
+        for _ in range(2):
+            with pytest.raises(
+                RunPausedError, match=r"report it: no identity of scale identity gate \(ZeroDivisionError"
+            ):
+                helped.of(FORMULAS)
     finally:
         helped.close()
 
