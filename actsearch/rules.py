@@ -11,6 +11,9 @@ import sympy
 
 from actsearch.functions import sigmoid, sinc, softplus
 
+MAX_POWER = 64
+"""A larger coefficient of a logarithm is not for sympy to look at."""
+
 _BETA = re.compile(r"beta\d*")
 Vector = tuple[sympy.Expr, sympy.Expr]
 
@@ -58,12 +61,29 @@ def _is_negative(term: sympy.Expr) -> bool:
 def build(kind: type[sympy.Expr], args: Iterable[sympy.Expr]) -> sympy.Expr:
     """kind(*args), but neither a max or min is compared nor |u + v| simplified by sympy, which takes milliseconds."""
     args = tuple(args)
+    if kind is sympy.exp:
+        return sympy.exp(*args, evaluate=not _is_steep(args[0]))
     if kind is sympy.Abs and (u := args[0]).is_Add:
         return u if u.is_nonnegative else -u if u.is_nonpositive else sympy.Abs(upright(u), evaluate=False)
     if kind not in (sympy.Max, sympy.Min):
         return kind(*args)
     flat = set(chain.from_iterable(a.args if isinstance(a, kind) else (a,) for a in args))
     return kind(*flat, evaluate=all(a.is_number for a in flat))
+
+
+@lru_cache(maxsize=1000)
+def _is_steep(exponent: sympy.Expr) -> bool:
+    """Whether c·log(u) with a large c stands inside a factor: sympy's exp would make u**c of it, to look for its roots.
+
+    tanh(x/eps) of x = log(p + eps) is enough: it expands a polynomial of degree 100,000.
+    """
+    factors = chain.from_iterable(map(sympy.Mul.make_args, sympy.Add.make_args(exponent)))
+    return any(
+        abs(product.as_coeff_Mul()[0]) > MAX_POWER and any(isinstance(f, sympy.log) for f in product.args)
+        for factor in factors
+        if factor.has(sympy.log)
+        for product in factor.atoms(sympy.Mul)
+    )
 
 
 def powers_of(expr: sympy.Expr) -> dict[sympy.Expr, int]:
@@ -122,7 +142,12 @@ def kinks(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
 
 def _exponentials(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     half = sympy.S.Half
-    return {sympy.exp(u): (1, 0), sympy.exp(-u): (0, 1), sympy.sinh(u): (half, -half), sympy.cosh(u): (half, half)}
+    return {
+        build(sympy.exp, (u,)): (1, 0),
+        build(sympy.exp, (-u,)): (0, 1),
+        sympy.sinh(u): (half, -half),
+        sympy.cosh(u): (half, half),
+    }
 
 
 def _gates(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
@@ -198,7 +223,7 @@ def _gated_exponential(expr: sympy.Expr) -> sympy.Expr:
     """exp(u) - σ(u) = exp(u)·σ(u), which does not cancel where exp(u) is small."""
     for term in expr.args if isinstance(expr, sympy.Add) else ():
         for gate in sympy.Mul.make_args(term):
-            if isinstance(gate, sigmoid) and -(growth := term / gate * sympy.exp(gate.args[0])) in expr.args:
+            if isinstance(gate, sigmoid) and -(growth := term / gate * build(sympy.exp, gate.args)) in expr.args:
                 return expr - term + growth - growth * gate
     return expr
 
@@ -217,6 +242,6 @@ def _product(expr: sympy.Expr) -> sympy.Expr:
 _PARTNERS: Mapping[type[sympy.Expr], Callable[[sympy.Expr], Vector]] = MappingProxyType({
     sympy.tanh: lambda u: (sympy.cosh(u), sympy.sinh(u)),
     sinc: lambda u: (u, sympy.sin(u)),
-    sigmoid: lambda u: (sympy.exp(-u), sigmoid(-u)),
+    sigmoid: lambda u: (build(sympy.exp, (-u,)), sigmoid(-u)),
 })  # fmt: skip
 """For a factor g(u): the factors that it merges with, and what they make together."""

@@ -7,11 +7,13 @@ so that what it remembers is of use. They read JSON lines from a pipe and end wi
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import IO, Any
@@ -23,6 +25,8 @@ from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
 from actsearch.identity import names
 
+LIMIT_SECONDS = 120.0
+"""What one formula may take: ten thousand times as long as most. A search that waits for ever would not say why."""
 LARGE = 64
 """Formulas from which on it pays to start helpers: they take a second to import sympy."""
 
@@ -44,21 +48,41 @@ def identity_of(formula: Formula) -> Identity:
     """A formula's identity, computed here and now; remembered, since random draws of one unit repeat.
 
     Raises:
-        RunPausedError: it cannot be computed, which no formula may cause: the error names it.
+        RunPausedError: it cannot be computed in LIMIT_SECONDS, which no formula may cause: the error names it.
     """
     try:
-        expression = expression_of(formula)
-        return Identity(
-            fingerprint=formula_fingerprint(formula),
-            formula=expression.text,
-            canonical=canonical(expression).full_text,
-            names=names(expression),
-        )
+        with _limited():
+            expression = expression_of(formula)
+            return Identity(
+                fingerprint=formula_fingerprint(formula),
+                formula=expression.text,
+                canonical=canonical(expression).full_text,
+                names=names(expression),
+            )
     except Exception as err:
         described = f"{type(err).__name__}: {err}".splitlines()[0]
         raise RunPausedError(
             f"a bug of actsearch, please report it: no identity of {' '.join(formula.tokens)} ({described})"
         ) from err
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """TimeoutError after LIMIT_SECONDS, where signals can be had: in a process's main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"it takes more than {LIMIT_SECONDS:g} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    others, _ = signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, others)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Identities:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from subprocess import PIPE
 
 import pytest
@@ -60,6 +61,14 @@ def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) ->
                 helped.of(FORMULAS)
     finally:
         helped.close()
+
+
+def test_a_formula_that_takes_for_ever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(identities, "names", lambda _: time.sleep(20))
+    identity_of.cache_clear()
+    with pytest.raises(RunPausedError, match=r"no identity of scale identity gate \(TimeoutError: it takes more than"):
+        identity_of(FORMULAS[0])
 
 
 def test_a_small_batch_needs_no_helper() -> None:
