@@ -141,8 +141,15 @@ class Identities:
 
 
 def _started() -> subprocess.Popen[str]:
+    # sympy reads it at its import: how much it remembers. Formulas of two units share most of their parts.
+    environment = {"SYMPY_CACHE_SIZE": "10000"} | os.environ
     return subprocess.Popen(  # noqa: S603  (our own module)
-        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        env=environment,
     )
 
 
