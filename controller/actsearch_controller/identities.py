@@ -62,7 +62,7 @@ def identity_of(formula: Formula) -> Identity:
     except Exception as err:
         described = f"{type(err).__name__}: {err}".splitlines()[0]
         raise RunPausedError(
-            f"a bug of actsearch, please report it: no identity of {' '.join(formula.tokens)} ({described})"
+            f"no identity of {' '.join(formula.tokens)} ({described}); every formula should have one: please report it"
         ) from err
 
 

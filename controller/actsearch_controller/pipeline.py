@@ -28,7 +28,7 @@ from actsearch.store import (
 )
 from actsearch_controller.controllers import build_controller, repeats_of
 from actsearch_controller.early_stopping import EarlyStopping
-from actsearch_controller.identities import Identities, Identity
+from actsearch_controller.identities import Identities, Identity, identity_of
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.trace import TracedSlot, digest, extend
@@ -84,7 +84,7 @@ class Search:
         self.run = run
         self.config = record.config
         self._store = store
-        self._proposer = proposer or build_controller(self.config, Space(self.config.space))
+        self._proposer = proposer or build_controller(self.config, Space(self.config.space), _fingerprint)
         state = store.controller(run)
         if state is not None:
             self._proposer.restore(state)
@@ -333,6 +333,11 @@ class Search:
             timeout_seconds=self.config.timeout_seconds,
             rungs=record.rungs,
         )
+
+
+def _fingerprint(formula: Formula) -> str:
+    """For controllers that ask: with the limit and the errors of an identity, and remembered with it."""
+    return identity_of(formula).fingerprint
 
 
 def _tell_curves(early_stopping: EarlyStopping, records: Iterable[EvaluationRecord]) -> None:

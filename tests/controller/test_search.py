@@ -15,11 +15,11 @@ from actsearch.config import EarlyStoppingSettings, PPOSettings, RunConfig, Spac
 from actsearch.errors import RunError, RunPausedError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint
+from actsearch.fingerprint import fingerprint, formula_fingerprint
 from actsearch.formula import Formula
 from actsearch.space import Space
 from actsearch.store import Advance, RunRecord, RunState, Store
-from actsearch_controller import driving
+from actsearch_controller import driving, identities
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.ports import Proposer
 from actsearch_controller.search import Progress, Search, drive, resume, search
@@ -286,6 +286,26 @@ def test_a_batch_is_handed_out_before_the_next_is_proposed(store: Store) -> None
         assert (summary.asked, summary.batches_told) == (asked, told)
         assert 0 < len(jobs) <= config.batch
         run.tell(answer(job) for job in jobs)
+
+
+@pytest.mark.parametrize("controller", ["ppo", "random"])
+def test_a_formula_without_identity_pauses_the_run_by_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch, controller: str
+) -> None:
+    """Whoever asks first: `ppo` wants to know which function it is before it proposes it, the pipeline afterwards."""
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("actsearch.fingerprint.fingerprint", fail)
+    formula_fingerprint.cache_clear()
+    identities.identity_of.cache_clear()
+    config = RANDOM.model_copy(update={"controller": controller})
+    with pytest.raises(RunPausedError, match=r"^no identity of \w+ \w+ \w+ \(ZeroDivisionError"):
+        search(config, ShuffledEvaluator(0, workers=1), store=store, run="first")
+    record = store.run("first")
+    assert record.state is RunState.PAUSED
+    assert record.reason.startswith("no identity of ")
 
 
 def test_a_job_says_what_the_run_says(store: Store) -> None:
