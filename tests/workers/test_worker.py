@@ -187,6 +187,16 @@ def test_a_run_that_none_of_its_only_workers_fits_pauses(
         alone.collect(60)
 
 
+def test_a_search_does_not_ask_for_the_workers_that_it_starts_itself(connection: redis.Redis) -> None:
+    others_may_come = RqEvaluator(connection, QUEUED)
+    alone = RqEvaluator(connection, QUEUED, workers_may_come=False)
+    for evaluator in (others_may_come, alone):
+        evaluator.status()
+    assert others_may_come.why_nothing_moves(1) == ["no worker serves this server: start some with `actsearch worker`"]
+    assert alone.why_nothing_moves(1) == ["its workers are not there yet"]
+    assert alone.why_nothing_moves(0) == []
+
+
 def last_notice(connection: redis.Redis) -> Notice:
     line = connection.rpop(inbox_key(RUN))
     assert isinstance(line, bytes)

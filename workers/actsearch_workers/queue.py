@@ -155,6 +155,8 @@ class RqEvaluator:
 
     def why_nothing_moves(self, in_flight: int) -> list[str]:
         """Reasons, as far as the last `status` shows them; none where something moves."""
+        if in_flight and not self._workers_may_come and not self._status.workers and self._unreachable_since is None:
+            return ["its workers are not there yet"]  # who started them looks after them
         return standstill(self._status, in_flight)
 
     def _tell_server_now_or_later(self) -> None:
