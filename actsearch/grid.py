@@ -1,4 +1,4 @@
-"""Which arguments of a max or min never win, decided on a wide grid of x and β in float64."""
+"""What a wide grid of x and β shows of expressions in float64: where two part, and whether they cross."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -12,46 +12,21 @@ import numpy.typing as npt
 import sympy
 
 from actsearch.functions import numpy_sigmoid, numpy_sinc_slope, numpy_softplus, sigmoid, sinc, sinc_slope, softplus
-from actsearch.primitives import EPS
-from actsearch.rules import cost
 
 Array = npt.NDArray[np.float64]
 
 _POSITIVE = np.unique(np.concatenate([np.geomspace(1e-6, 1e6, 400), np.linspace(0, 8, 161)[1:]]))
 _X = np.concatenate([-_POSITIVE[::-1], [0.0], _POSITIVE])
 _BETA = (0.0, 1.0, -1.0, 0.4, -0.3, 2.5, -4.0, 20.0, 1e3)
-_COARSE = slice(None, None, 23)
-_NUMBERS = frozenset({EPS, *(sympy.Rational(n, d) for n in range(-4, 5) for d in (1, 2))})
-"""Numbers that the search space's own functions hold. Only among those does the grid decide: with another number,
-such as max(x, 1e7), two functions could part where the grid has no point."""
-
-
-def undominated(expr: sympy.Expr, x: sympy.Symbol) -> list[sympy.Expr]:
-    """The arguments of a max or min that the others do not beat everywhere; what costs and sorts first stays.
-
-    Args:
-        expr: a `Max` or `Min`.
-        x: the variable that runs over the whole line, or over x > 0 if the symbol is positive; all others are β.
-    """
-    kept = sorted(expr.args, key=cost)
-    if not expr.atoms(sympy.Number) <= _NUMBERS:
-        return kept
-    sign = 1 if isinstance(expr, sympy.Max) else -1
-    betas = sorted(expr.free_symbols - {x}, key=str)
-    coarse, fine = (_Grid(x, betas, points) for points in (_COARSE, slice(None)))
-    for candidate in reversed(kept.copy()):
-        others = [a for a in kept if a != candidate]
-        if others and all(_beaten(grid, candidate, others, sign) for grid in (coarse, fine)):
-            kept = others
-    return kept
+COARSE = slice(None, None, 23)
 
 
 def parting(
     one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, betas: Sequence[sympy.Symbol]
 ) -> tuple[float, tuple[float, ...]] | None:
     """The first point of the grid, x and β, where two expressions have clearly different values; None without one."""
-    for points in (_COARSE, slice(None)):
-        grid = _Grid(x, betas, points)
+    for points in (COARSE, slice(None)):
+        grid = Grid(x, betas, points)
         with np.errstate(all="ignore"):
             ours, theirs = grid.values(one), grid.values(other)
             apart = np.abs(ours - theirs) > 1e-6 * (np.abs(ours) + 1e-6)
@@ -65,7 +40,7 @@ def parting(
 
 def cross(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, betas: Sequence[sympy.Symbol]) -> bool:
     """Whether some point of the coarse grid shows `one` clearly above `other`, and some point clearly below it."""
-    grid = _Grid(x, betas, _COARSE)
+    grid = Grid(x, betas, COARSE)
     with np.errstate(all="ignore"):
         ours, theirs = grid.values(one), grid.values(other)
         gap = (ours - theirs) / (np.abs(ours) + np.abs(theirs) + 1e-6)
@@ -73,16 +48,7 @@ def cross(one: sympy.Expr, other: sympy.Expr, x: sympy.Symbol, betas: Sequence[s
     return bool((gap > 1e-6).any() and (gap < -1e-6).any())
 
 
-def _beaten(grid: "_Grid", candidate: sympy.Expr, others: Sequence[sympy.Expr], sign: int) -> bool:
-    """Whether some other is at least the candidate at every point, within rounding."""
-    value, best = sign * grid.values(candidate), reduce(np.maximum, [sign * grid.values(a) for a in others])
-    if np.isnan(value).any() or np.isnan(best).any():
-        return False
-    with np.errstate(invalid="ignore"):
-        return bool(np.all((best >= value) | (best >= value - 1e-12 * np.abs(value))))
-
-
-class _Grid:
+class Grid:
     """Values of expressions at every point of a grid: x along the last axis, combinations of β along the first."""
 
     def __init__(self, x: sympy.Symbol, betas: Sequence[sympy.Symbol], points: slice) -> None:

@@ -10,7 +10,7 @@ from operator import is_
 
 import sympy
 
-from actsearch.grid import undominated
+from actsearch.dominance import undominated
 from actsearch.rules import build, cost, kinks, powers_of, rewritten, substituted, upright
 
 MAX_DEGREE = 64

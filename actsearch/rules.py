@@ -6,10 +6,13 @@ from functools import lru_cache
 from itertools import chain, combinations
 from operator import is_
 from types import MappingProxyType
+from typing import Any
 
 import sympy
+from sympy.printing.str import StrPrinter
 
 from actsearch.functions import sigmoid, sinc, softplus
+from actsearch.grid import cross
 
 MAX_POWER = 64
 """A larger coefficient of a logarithm is not for sympy to look at."""
@@ -18,10 +21,20 @@ _BETA = re.compile(r"beta\d*")
 Vector = tuple[sympy.Expr, sympy.Expr]
 
 
-@lru_cache(maxsize=10_000)
+class _Remembering(StrPrinter):
+    """sympy's own printer, which asks for the text of each part anew."""
+
+    def _print(self, expr: Any, **kwargs: Any) -> str:
+        return text_of(expr) if isinstance(expr, sympy.Expr) and expr.args else str(super()._print(expr, **kwargs))
+
+
+_PRINTER = _Remembering()
+
+
+@lru_cache(maxsize=30_000)
 def text_of(expr: sympy.Expr) -> str:
-    """sympy's text, kept, since printing costs more than most rules."""
-    return str(expr)
+    """sympy's text; of parts too it is kept, since printing costs more than most rules."""
+    return str(StrPrinter._print(_PRINTER, expr))
 
 
 def cost(expr: sympy.Expr) -> tuple[int, int, str, str]:
@@ -59,16 +72,28 @@ def _is_negative(term: sympy.Expr) -> bool:
 
 
 def build(kind: type[sympy.Expr], args: Iterable[sympy.Expr]) -> sympy.Expr:
-    """kind(*args), but neither a max or min is compared nor |u + v| simplified by sympy, which takes milliseconds."""
+    """kind(*args), but neither a max or min is compared nor |u + v| simplified by sympy, which takes milliseconds.
+
+    Nor is there anything to be found in an exp without logarithms.
+    """
     args = tuple(args)
     if kind is sympy.exp:
-        return sympy.exp(*args, evaluate=not _is_steep(args[0]))
-    if kind is sympy.Abs and (u := args[0]).is_Add:
-        return u if u.is_nonnegative else -u if u.is_nonpositive else sympy.Abs(upright(u), evaluate=False)
+        return sympy.exp(*args, evaluate=args[0].is_number or (args[0].has(sympy.log) and not _is_steep(args[0])))
+    if kind is sympy.Abs and args[0].is_Add:
+        return _absolute_sum(args[0])
     if kind not in (sympy.Max, sympy.Min):
         return kind(*args)
     flat = set(chain.from_iterable(a.args if isinstance(a, kind) else (a,) for a in args))
     return kind(*flat, evaluate=all(a.is_number for a in flat))
+
+
+@lru_cache(maxsize=10_000)
+def _absolute_sum(u: sympy.Expr) -> sympy.Expr:
+    betas = {s for s in u.free_symbols if _BETA.fullmatch(s.name)}
+    for x in u.free_symbols - betas:
+        if cross(u, sympy.S.Zero, x, sorted(betas, key=str)):
+            return sympy.Abs(upright(u), evaluate=False)  # no sign for sympy to find
+    return u if u.is_nonnegative else -u if u.is_nonpositive else sympy.Abs(upright(u), evaluate=False)
 
 
 @lru_cache(maxsize=1000)

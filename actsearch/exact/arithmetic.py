@@ -32,11 +32,14 @@ class Run:
     Attributes:
         bits: the precision.
         in_doubt: whether a sum cancelled to its last digits; such a sum is 0 here.
+        swallows: whether a number was rounded away as a whole: 1 + exp(-200) or tanh(200) is 1 at 60 digits. What is
+            made of it may be far from the truth, log(1 + exp(-200))*exp(200), at any precision that does not hold it.
     """
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
         self.in_doubt = False
+        self.swallows = False
 
 
 @lru_cache(maxsize=4096)
@@ -55,11 +58,20 @@ def total(run: Run, *terms: Raw) -> Raw:
     result = fzero
     for term in terms:
         result = libmp.mpf_add(result, term, run.bits, "n")
-    largest = max(_size(t) for t in terms if t[1]) if any(t[1] for t in terms) else 0
-    if any(t[1] for t in terms) and (not result[1] or _size(result) < largest - run.bits + _MARGIN):
-        run.in_doubt = True
-        return fzero
+    sizes = [_size(t) for t in terms if t[1]]
+    if sizes:
+        largest = max(sizes)
+        if min(sizes) < largest - run.bits:
+            run.swallows = True
+        if not result[1] or _size(result) < largest - run.bits + _MARGIN:
+            run.in_doubt = True
+            return fzero
     return result
+
+
+def swallowed(operand: Raw, result: Raw, bits: int) -> bool:
+    """Whether a function of one number may have rounded it away: tanh(200), cos(1e-80), softplus(200), atan(1e80)."""
+    return result in (fone, fnone, operand) or _size(operand) > bits
 
 
 def _product(run: Run, *factors: Raw) -> Raw:

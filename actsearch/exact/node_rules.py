@@ -41,13 +41,17 @@ def rule(node: Node) -> Rule:
     return RULES[type(expr).__name__]
 
 
-def evaluate(nodes: Sequence[Node], inputs: Mapping[str, Array]) -> list[Array]:
-    """The value of every node, in the inputs' dtype; infinite or NaN where that has none."""
+def evaluate(
+    nodes: Sequence[Node], inputs: Mapping[str, Array], known: Mapping[int, Array] = MappingProxyType({})
+) -> list[Array]:
+    """The value of every node, in the inputs' dtype; infinite or NaN where it has none. Known ones are kept."""
     dtype = inputs["x"].dtype.type
     line: list[Array] = []
     with np.errstate(all="ignore"):
-        for node in nodes:
-            if node.expr.is_Symbol:
+        for k, node in enumerate(nodes):
+            if k in known:
+                line.append(known[k])
+            elif node.expr.is_Symbol:
                 line.append(inputs[node.expr.name])
             elif node.expr.is_number:
                 line.append(np.asarray(dtype(float(node.expr))))

@@ -7,6 +7,7 @@ Nothing global is touched: the precision is an argument of every operation.
 # mypy: disable-error-code=no-any-return
 # (mpmath carries no types)
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -17,7 +18,7 @@ import sympy
 from mpmath import libmp
 
 from actsearch.errors import InexactError, NumericError, UndefinedError
-from actsearch.exact.arithmetic import OPERATIONS, Raw, Run, beyond, constant, power_of, total
+from actsearch.exact.arithmetic import OPERATIONS, Raw, Run, beyond, constant, power_of, swallowed, total
 from actsearch.expression import Expression
 from actsearch.graph import Node, graph
 
@@ -34,6 +35,7 @@ def value(
     digits: int = 30,
     *,
     rounding: Rounding | None = None,
+    about: float | None = None,
 ) -> mpmath.mpf:
     """The exact value of an expression at one point.
 
@@ -47,6 +49,7 @@ def value(
         betas: β by name, as x; those not given take their initial value, names of no β are not used.
         digits: significant digits of the result, at most `MAX_DIGITS` - 20.
         rounding: applied to every number in the expression (eps, 1/3, π), such as rounding to float32.
+        about: the value as float64 arithmetic has it, where it is known: one run that agrees with it is enough.
 
     Returns:
         An mpf that holds at least `digits` right digits, whatever mpmath's own precision.
@@ -56,7 +59,7 @@ def value(
         UndefinedError: 1/0, log or root of a negative number, an input that is not finite.
         InexactError: no agreement at `MAX_DIGITS`, such as for the sine of 1e500.
     """
-    (result,) = values([expression], x, betas, digits, rounding=rounding)
+    (result,) = values([expression], x, betas, digits, rounding=rounding, about=about)
     if isinstance(result, NumericError):
         raise result
     return result
@@ -69,18 +72,22 @@ def values(
     digits: int = 30,
     *,
     rounding: Rounding | None = None,
+    about: float | None = None,
 ) -> list[mpmath.mpf | NumericError]:
-    """`value` of several expressions at one point, computed together; an error stands in its expression's place."""
+    """`value` of several expressions at one point, computed together; an error stands in its expression's place.
+
+    Args and Raises as `value` has them; `about` may be given with a single expression.
+    """
     program = _program(tuple(e.expr for e in expressions))
     initial = {name: start for e in expressions for name, start in e.initial.items()}
     inputs = {name: _raw(name, number) for name, number in {**initial, **betas, "x": x}.items()}
     precision = digits + 20
-    _, results = program.run(precision, inputs, rounding)
-    settled = [False]
+    run, results = program.run(precision, inputs, rounding)
+    settled = [about is not None and not (run.in_doubt or run.swallows) and _is_about(results[-1], about)]
     while precision < MAX_DIGITS and not all(settled):
         precision = min(2 * precision, MAX_DIGITS)
-        before, (in_doubt, results) = results, program.run(precision, inputs, rounding)
-        certain = not in_doubt or precision == MAX_DIGITS
+        before, (run, results) = results, program.run(precision, inputs, rounding)
+        certain = not run.in_doubt or precision == MAX_DIGITS
         settled = [certain and _agree(a, b, digits) for a, b in zip(before, results, strict=True)]
     return [_result(r) if ok else _UNSETTLED for r, ok in zip(results, settled, strict=True)]
 
@@ -103,6 +110,17 @@ def _agree(a: Raw | NumericError, b: Raw | NumericError, digits: int) -> bool:
     return bool(libmp.mpf_le(gap, bound))
 
 
+def _is_about(exact: Raw | NumericError, about: float) -> bool:
+    """Whether a value in float64 agrees to nine digits: then rounding has taken few of the digits of either.
+
+    Two zeros say nothing: much is 0 to any precision that is too small.
+    """
+    if isinstance(exact, NumericError):
+        return False
+    number = libmp.to_float(exact)
+    return 0 < abs(number) < math.inf and abs(number - about) <= 1e-9 * abs(number)
+
+
 def _result(raw: Raw | NumericError) -> mpmath.mpf | NumericError:
     return raw if isinstance(raw, NumericError) else mpmath.mp.make_mpf(raw)
 
@@ -116,8 +134,8 @@ class _Program:
 
     def run(
         self, digits: int, inputs: Mapping[str, Raw], rounding: Rounding | None
-    ) -> tuple[bool, list[Raw | NumericError]]:
-        """Whether a sum is in doubt, and all roots; an error travels to the roots that hang on it, and to no other."""
+    ) -> tuple[Run, list[Raw | NumericError]]:
+        """How it went, and all roots; an error travels to the roots that hang on it, and to no other."""
         run = Run(int(libmp.dps_to_prec(digits)))
         line: list[Raw | NumericError] = []
         none_failed = True
@@ -131,7 +149,7 @@ class _Program:
                 none_failed = none_failed and not isinstance(line[-1], NumericError)
             else:
                 line.append(beyond(name, operands))
-        return run.in_doubt, [line[i] for i in self._roots]
+        return run, [line[i] for i in self._roots]
 
 
 @lru_cache(maxsize=512)
@@ -141,6 +159,8 @@ def _program(roots: tuple[sympy.Expr, ...]) -> _Program:
 
 def _attempt(operation: Callable[..., Raw], run: Run, operands: list[Any]) -> Raw | NumericError:
     if len(operands) == 1 and (known := _kept(operation, run.bits, operands[0])) is not None:
+        if swallowed(operands[0], known, run.bits):
+            run.swallows = True
         return known
     try:
         return operation(run, *operands)
