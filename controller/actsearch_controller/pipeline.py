@@ -11,26 +11,26 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, groupby
+from itertools import groupby
 
 from actsearch.backend import backend_of
-from actsearch.evaluation import Evaluation, Job, Outcome, Rung, child_seed, evaluation_key
+from actsearch.evaluation import Evaluation, Job, Outcome, Rung
 from actsearch.formula import Formula
 from actsearch.space import Space
 from actsearch.store import (
     Advance,
     BatchRecord,
     EvaluationRecord,
-    NewEvaluation,
     NewProposal,
     ProposalRecord,
     Store,
 )
-from actsearch_controller.controllers import build_controller, repeats_of
+from actsearch_controller.controllers import build_controller
 from actsearch_controller.early_stopping import EarlyStopping
-from actsearch_controller.identities import Identities, Identity, identity_of
+from actsearch_controller.identities import Answer, Identities, identity_of
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
+from actsearch_controller.slots import assigned
 from actsearch_controller.trace import TracedSlot, digest, extend
 
 EXHAUSTED_AFTER = 20
@@ -51,6 +51,19 @@ class _Batch:
     @property
     def new_keys(self) -> list[str]:
         return [slot.evaluation for slot in self.slots if slot.is_new]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a search, begun and not yet stored: it waits for the identities of what the controller proposed."""
+
+    told: BatchRecord | None
+    trace: str
+    formulas: Sequence[Formula]
+    identities: Answer
+    rungs: tuple[Rung, ...]
+    controller: bytes
+    """Its state afterwards."""
 
 
 class Search:
@@ -107,6 +120,7 @@ class Search:
         # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
         self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
         self._identities = Identities()
+        self._step: _Step | None = None
         self._early_stopping = self._resumed_early_stopping()
         self._handed_out: set[str] = set()
         self._waits_for_a_batch = False
@@ -115,7 +129,7 @@ class Search:
     @property
     def is_done(self) -> bool:
         """Whether every batch is told and no other will be proposed."""
-        return not self._in_flight and self.ending is not None
+        return not self._in_flight and self._step is None and self.ending is not None
 
     @property
     def ending(self) -> str | None:
@@ -139,8 +153,8 @@ class Search:
         """The jobs that this object has not handed out yet, in the order asked; none while it waits for results.
 
         It proposes a batch at a time, and hands it out before the next: to say which functions hundreds of formulas are
-        takes seconds. After a resume the first jobs are all evaluations without a result: whoever runs them may know
-        some already.
+        takes seconds. While helpers are at that it returns none, as long as there are results to be told meanwhile.
+        After a resume the first jobs are all evaluations without a result: whoever runs them may know some already.
         """
         while not (waiting := self._waiting()) and self._advance():
             pass
@@ -190,15 +204,24 @@ class Search:
         return [r for r in self._records.values() if r.evaluation is None and r.key not in self._handed_out]
 
     def _advance(self) -> bool:
-        """One step, stored at once: adds a batch while there are fewer than `lag`, else tells the oldest where it is
-        complete and adds one. Whether there was anything to do.
+        """Begins a step where none is, and stores the one that is, once that can be; whether it stored one."""
+        self._step = self._step or self._begun()
+        if self._step is None or not (self._step.identities.is_ready or not self._handed_out):
+            return False
+        step, self._step = self._step, None
+        self._store_step(step)
+        return True
+
+    def _begun(self) -> _Step | None:
+        """The next step: adds a batch while there are fewer than `lag`, else tells the oldest where it is complete and
+        adds one; None where there is nothing to do.
         """
         if len(self._in_flight) < self.config.lag and self.ending is None and not self._waits_for_a_batch:
             told = None
         elif self._in_flight and self._is_complete(self._in_flight[0]):
             told = self._in_flight.popleft()
         else:
-            return False
+            return None
         self._waits_for_a_batch = False
         slots = [] if told is None else [self._traced(slot) for slot in told.slots]
         if told is not None:
@@ -206,69 +229,61 @@ class Search:
                 _tell_curves(self._early_stopping, (self._records[key] for key in told.new_keys))
             formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
             self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
-        proposed, new = self._propose()
+        proposed = self._proposed()
         state = self._proposer.state()
-        batch = None
+        batch, trace = None, self._trace
         if told is not None:
             batch = BatchRecord(
                 batch=told.number, told_at=datetime.now(UTC), metrics=self._metrics, digest=digest(state)
             )
-            self._trace = extend(self._trace, told.number, slots, batch.digest)
+            trace = extend(trace, told.number, slots, batch.digest)
+        return _Step(
+            told=batch,
+            trace=trace,
+            formulas=proposed,
+            identities=self._identities.of(proposed),
+            rungs=() if self._early_stopping is None else self._early_stopping.rungs,
+            controller=state,
+        )
+
+    def _store_step(self, step: _Step) -> None:
+        slots, new = assigned(
+            step.formulas,
+            step.identities.take(),
+            self.config,
+            left=self.config.evaluations - self._asked,
+            rungs=step.rungs,
+            asked_before=lambda keys: self._store.lookup(self.run, keys),
+        )
+        proposed = {self._batches_asked: slots} if slots else {}
         self._store.advance(
             self.run,
             Advance(
-                told=batch,
+                told=step.told,
                 proposed=proposed,
-                new=tuple(new),
-                controller=state,
-                trace=self._trace,
+                new=new,
+                controller=step.controller,
+                trace=step.trace,
                 seconds=self.seconds,
             ),
         )
-        self._batches_told += told is not None
+        self._trace = step.trace
+        self._batches_told += step.told is not None
         self._accept(proposed, len(new))
-        return True
 
     def _is_complete(self, batch: _Batch) -> bool:
         return all(self._records[key].evaluation is not None for key in batch.keys)
 
-    def _propose(self) -> tuple[dict[int, tuple[NewProposal, ...]], list[NewEvaluation]]:
-        """Asks the controller for the next batch, by its number; the one that reaches the budget is cut there."""
+    def _proposed(self) -> Sequence[Formula]:
+        """Asks the controller for the next batch."""
         if self.ending is not None:
-            return {}, []
+            return ()
         formulas = self._proposer.ask(self.config.batch)
         if not formulas:
             # While results are on their way it may still find something: it is asked again after the next batch.
             self._waits_for_a_batch = bool(self._in_flight)
             self._is_out_of_proposals = not self._waits_for_a_batch
-            return {}, []
-        rungs = () if self._early_stopping is None else self._early_stopping.rungs
-        identities = self._identities.of(formulas)
-        keys = {formula: self._keys(identity.fingerprint) for formula, identity in identities.items()}
-        known = set(self._store.lookup(self.run, sorted({*chain.from_iterable(keys.values())})))
-        new: dict[str, NewEvaluation] = {}
-        slots = []
-        for formula in formulas:
-            key, replicate = self._choice(keys[formula], known)
-            is_new = key not in known
-            slots.append(NewProposal(tokens=formula.tokens, evaluation=key, is_new=is_new))
-            if is_new:
-                known.add(key)
-                new[key] = self._evaluation(formula, key, identities[formula], replicate, rungs)
-                if self._asked + len(new) == self.config.evaluations:
-                    break
-        return {self._batches_asked: tuple(slots)}, list(new.values())
-
-    def _keys(self, identity: str) -> list[str]:
-        """The keys of a function's evaluations, one for each replicate that the run allows."""
-        config = self.config
-        seeds = [child_seed(config.seed, identity, replicate) for replicate in range(repeats_of(config))]
-        return [evaluation_key(identity, config.child, config.recipe, config.dataset, seed) for seed in seeds]
-
-    @staticmethod
-    def _choice(keys: Sequence[str], known: set[str]) -> tuple[str, int]:
-        """Key and number of a function's first replicate not asked for yet; of the first one where all are."""
-        return next(((key, replicate) for replicate, key in enumerate(keys) if key not in known), (keys[0], 0))
+        return formulas
 
     def _accept(self, proposed: dict[int, tuple[NewProposal, ...]], new: int) -> None:
         """Takes over what the store has accepted, and forgets evaluations that no batch in flight waits for."""
@@ -292,20 +307,6 @@ class Search:
         records = self._store.evaluations(self.run, layers=False)
         _tell_curves(early_stopping, (record for record in records if record.key not in waiting))
         return early_stopping
-
-    def _evaluation(
-        self, formula: Formula, key: str, identity: Identity, replicate: int, rungs: tuple[Rung, ...]
-    ) -> NewEvaluation:
-        return NewEvaluation(
-            key=key,
-            tokens=formula.tokens,
-            formula=identity.formula,
-            canonical=identity.canonical,
-            names=identity.names,
-            seed=child_seed(self.config.seed, identity.fingerprint, replicate),
-            replicate=replicate,
-            rungs=() if replicate else rungs,
-        )
 
     def _traced(self, slot: NewProposal) -> TracedSlot:
         record = self._records[slot.evaluation]

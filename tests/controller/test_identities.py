@@ -27,17 +27,31 @@ def test_helpers_say_what_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(identities, "LARGE", 3)
     helped = Identities(2)
     try:
-        found = helped.of([*FORMULAS, FORMULAS[0]])
-        assert found == {formula: identity_of(formula) for formula in FORMULAS}
-        assert len(helped._helpers) == 2
-        again = helped.of(FORMULAS[:3])
-        assert again == {formula: found[formula] for formula in FORMULAS[:3]}
+        answer = helped.of(FORMULAS)
         for helper in helped._helpers:
-            helper.kill()
+            helper.kill()  # long before it has answered: it takes a second to start
             helper.wait()
         with pytest.raises(RunPausedError, match="a process that computes identities has died"):
-            helped.of(FORMULAS)
-        assert helped.of(FORMULAS) == found, "others are started"
+            answer.take()
+        found = helped.of([*FORMULAS, FORMULAS[0]]).take()
+        assert found == {formula: identity_of(formula) for formula in FORMULAS}, "others are started"
+        assert len(helped._helpers) == 2
+        again = helped.of(FORMULAS[:3]).take()
+        assert again == {formula: found[formula] for formula in FORMULAS[:3]}
+    finally:
+        helped.close()
+
+
+def test_nobody_waits_for_helpers_that_are_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identities, "LARGE", 3)
+    helped = Identities(2)
+    try:
+        answer = helped.of(FORMULAS)
+        assert not answer.is_ready, "they take a second to start"
+        assert [helper.poll() for helper in helped._helpers] == [None, None]
+        while not answer.is_ready:
+            time.sleep(0.01)
+        assert answer.take() == {formula: identity_of(formula) for formula in FORMULAS}
     finally:
         helped.close()
 
@@ -58,7 +72,7 @@ def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) ->
             with pytest.raises(
                 RunPausedError, match=r"no identity of scale identity gate \(ZeroDivisionError.*report it"
             ):
-                helped.of(FORMULAS)
+                helped.of(FORMULAS).take()
     finally:
         helped.close()
 
@@ -73,7 +87,7 @@ def test_a_formula_that_takes_for_ever_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_small_batch_needs_no_helper() -> None:
     alone = Identities(2)
-    assert alone.of(FORMULAS)[FORMULAS[1]].names == ("Swish family",)
+    assert alone.of(FORMULAS).take()[FORMULAS[1]].names == ("Swish family",)
     assert alone._helpers == []
 
 

@@ -288,6 +288,37 @@ def test_a_batch_is_handed_out_before_the_next_is_proposed(store: Store) -> None
         run.tell(answer(job) for job in jobs)
 
 
+def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    helpers_are_done = False
+    monkeypatch.setattr(identities.Answer, "is_ready", property(lambda _: helpers_are_done))
+    config = RANDOM.model_copy(update={"evaluations": 10, "batch": 5, "lag": 2})
+    store.create_run("first", config, command="", versions={})
+    run = Search(store, "first")
+    first = run.ask()
+    assert len(first) == 5, "with nobody at work there is nothing to do but to wait"
+    assert run.ask() == []
+    run.tell(answer(job) for job in first[:3])
+    assert run.ask() == []
+    summary = store.summary("first")
+    assert (summary.told, summary.asked, summary.batches_told) == (3, 5, 0)
+    helpers_are_done = True
+    second = run.ask()
+    assert len(second) == 5
+    run.tell(answer(job) for job in first[3:] + second)
+    helpers_are_done = False
+    assert (run.ask(), run.is_done) == ([], True)
+
+
+def test_helpers_do_not_change_the_trace(
+    undisturbed: tuple[RunConfig, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identities, "LARGE", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    config, trace = undisturbed
+    record, _ = run_through(tmp_path / "s.sqlite", config, ShuffledEvaluator(0, workers=3))
+    assert record.trace == trace
+
+
 @pytest.mark.parametrize("controller", ["ppo", "random"])
 def test_a_formula_without_identity_pauses_the_run_by_name(
     store: Store, monkeypatch: pytest.MonkeyPatch, controller: str
