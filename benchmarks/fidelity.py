@@ -55,6 +55,8 @@ PROTOCOLS = {
     "nf_resnet8, 300 steps, gain as is": Protocol("nf_resnet8", "as_is", {"steps": 300}),
     "nf_resnet8, 150 steps, rate 0.1": Protocol("nf_resnet8", recipe={"steps": 150, "learning_rate": 0.1}),
     "nf_resnet8, 150 steps, rate 0.4": Protocol("nf_resnet8", recipe={"steps": 150, "learning_rate": 0.4}),
+    "nf_resnet8, 150 steps, rate 0.8": Protocol("nf_resnet8", recipe={"steps": 150, "learning_rate": 0.8}),
+    "nf_resnet8, 300 steps, rate 0.4": Protocol("nf_resnet8", recipe={"steps": 300, "learning_rate": 0.4}),
     "nf_resnet8, 150 steps, weights averaged": Protocol("nf_resnet8", recipe={"steps": 150, "ema_decay": 0.95}),
     "nf_resnet20, 150 steps": Protocol("nf_resnet20", recipe={"steps": 150}),
     "nf_resnet20, 300 steps": Protocol("nf_resnet20", recipe={"steps": 300}),
@@ -63,7 +65,8 @@ PROTOCOLS = {
     "resnet8, 300 steps, gain as is": Protocol("resnet8", "as_is", {"steps": 300}),
     "resnet8, 300 steps, rate 0.3": Protocol("resnet8", recipe={"steps": 300, "learning_rate": 0.3}),
 }
-"""Each differs in one thing from its neighbours. Their seeds are none of the references'."""
+"""Each differs in one thing from its neighbours. Their seeds are none of the references'. Rate 0.8 and 300 steps at rate 0.4
+were added after the first seed of all others, which had rate 0.4 far ahead of 0.2."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     # Known ones.
