@@ -65,8 +65,8 @@ PROTOCOLS = {
     "resnet8, 300 steps, gain as is": Protocol("resnet8", "as_is", {"steps": 300}),
     "resnet8, 300 steps, rate 0.3": Protocol("resnet8", recipe={"steps": 300, "learning_rate": 0.3}),
 }
-"""Each differs in one thing from its neighbours. Their seeds are none of the references'. Rate 0.8 and 300 steps at rate 0.4
-were added after the first seed of all others, which had rate 0.4 far ahead of 0.2."""
+"""Each differs in one thing from its neighbours. Their seeds are none of the references'. Rate 0.8 and 300 steps at
+rate 0.4 were added after the first seed of all others, which had rate 0.4 far ahead of 0.2."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     # Known ones.
