@@ -60,7 +60,7 @@ class Recipe(Settings):
     """Optimizer steps (batches)."""
     batch_size: int = Field(128, ge=1, le=65_536)
     """Images a step."""
-    learning_rate: float = Field(0.2, gt=0, le=100)
+    learning_rate: float = Field(0.4, gt=0, le=100)
     """Peak learning rate, reached after the warm-up."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Nesterov momentum."""

@@ -5,7 +5,7 @@
 A cheap protocol is judged by Spearman's correlation, over functions, of its score with a reference's (mean accuracy
 over its seeds), with a 95 % interval by bootstrap over functions, and by how many of the reference's best six are among
 the best twelve by the cheap score. A training that failed has accuracy 0 and infinite loss. The last column compares
-with the default child, by the mean correlation over the references, on the same resampled functions.
+with the child as it was before, by the mean correlation over the references, on the same resampled functions.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from scipy.stats import spearmanr
 BEST, KEPT = 6, 12
 """Of the reference's best so many, how many are among so many kept by the cheap score."""
 RESAMPLES = 2_000
-DEFAULT = "nf_resnet8, 150 steps; accuracy"
-"""The cheap score that all are compared with."""
+BEFORE = "nf_resnet8, 150 steps; accuracy"
+"""The cheap score that all are compared with: the default before this was measured."""
 
 Scores = npt.NDArray[np.float64]
 """One score a function, higher is better, ``(functions,)``."""
@@ -150,20 +150,18 @@ def print_references(trainings: Mapping[str, Trained], references: Mapping[str, 
 
 def print_table(rows: Sequence[tuple[str, float, list[Judged]]], references: Sequence[str]) -> None:
     columns = [f"{name}: correlation | best {BEST} in {KEPT}" for name in references]
-    print(f"| cheap score | CPU s | {' | '.join(columns)} | minus the default child |")
+    print(f"| cheap score | CPU s | {' | '.join(columns)} | minus rate 0.2, 150 steps |")
     print(f"| --- | --- |{' --- | --- |' * len(references)} --- |")
-    default = next(found for text, _, found in rows if text == DEFAULT)
+    before = next(found for text, _, found in rows if text == BEFORE)
     for text, seconds, found in rows:
         cells = [f"{j.correlation:.2f} ({j.interval[0]:.2f} to {j.interval[1]:.2f}) | {j.survivors:.1f}" for j in found]
-        print(
-            f"| {text} | {seconds:.1f} | {' | '.join(cells)} | {compared(found, default) if text != DEFAULT else ''} |"
-        )
+        print(f"| {text} | {seconds:.1f} | {' | '.join(cells)} | {compared(found, before) if text != BEFORE else ''} |")
 
 
-def compared(found: Sequence[Judged], default: Sequence[Judged]) -> str:
-    """The mean correlation over the references minus the default child's, with its interval."""
-    gain = np.mean([a.correlation - b.correlation for a, b in zip(found, default, strict=True)])
-    resampled = np.mean([a.resampled - b.resampled for a, b in zip(found, default, strict=True)], axis=0)
+def compared(found: Sequence[Judged], before: Sequence[Judged]) -> str:
+    """The mean correlation over the references minus that of the default before, with its interval."""
+    gain = np.mean([a.correlation - b.correlation for a, b in zip(found, before, strict=True)])
+    resampled = np.mean([a.resampled - b.resampled for a, b in zip(found, before, strict=True)], axis=0)
     low, high = np.nanquantile(resampled, (0.025, 0.975))
     return f"{gain:+.2f} ({low:+.2f} to {high:+.2f})"
 
@@ -171,15 +169,15 @@ def compared(found: Sequence[Judged], default: Sequence[Judged]) -> str:
 def draw(rows: Sequence[tuple[str, float, list[Judged]]], references: Sequence[str]) -> Figure:
     """Correlation against cost, one panel a reference, accuracy of one seed only."""
     shown = [row for row in rows if row[0].endswith("; accuracy")]
-    figure = Figure(figsize=(9.5, 0.34 * len(shown) + 1.2), layout="constrained")
-    panels = figure.subplots(1, len(references), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(11, 0.34 * len(shown) + 1.2), layout="constrained")
+    panels = figure.subplots(1, len(references), sharex=True, sharey=True, squeeze=False)[0]
     for k, (panel, reference) in enumerate(zip(panels, references, strict=True)):
         for height, (_, _, found) in enumerate(shown):
             panel.plot(found[k].interval, (height, height), color="#c9d8e6", linewidth=4, solid_capstyle="butt")
             panel.plot(found[k].correlation, height, "o", color="#0072B2")
-        panel.set_title(f"predicts {reference}", loc="left")
-        panel.set_xlabel("Spearman's correlation over functions, 95 % interval")
+        panel.set_title(reference, loc="left")
         panel.grid(axis="x", color="#e4e4e4")
+    figure.supxlabel("how well one cheap training predicts it: Spearman's correlation over functions, 95 % interval")
     panels[0].set_yticks(
         range(len(shown)), [f"{text.removesuffix('; accuracy')}  ({seconds:.1f} s)" for text, seconds, _ in shown]
     )

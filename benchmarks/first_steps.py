@@ -80,7 +80,8 @@ def trained(tokens: tuple[str, ...], seed: int | None, step: int, to_the_end: bo
     assert seed is not None, "this landscape knows its seeds"
     rung = Rung(step=step) if to_the_end else Rung(step=step, stop_below=1, forecast=((0, 0),))
     settings = RunConfig().child
-    return trained_alone(tokens, seed=seed, child=settings, recipe=child(settings.name).recipe, rungs=[rung])
+    recipe = child(settings.name).recipe.model_copy(update={"learning_rate": 0.2})  # the landscape's
+    return trained_alone(tokens, seed=seed, child=settings, recipe=recipe, rungs=[rung])
 
 
 def at_step(evaluation: Evaluation, step: int) -> float:

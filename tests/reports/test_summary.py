@@ -77,7 +77,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_config_rows_name_every_setting() -> None:
     rows = {f.label: f.value for f in summary.config_rows(RunConfig(space=SpaceSettings(unary=("abs", "sin"))))}
-    assert rows["recipe.learning_rate"] == "0.2"
+    assert rows["recipe.learning_rate"] == "0.4"
     assert rows["space.unary"] == "abs, sin"
     assert rows["space.binary"] == "none"
     assert rows["recipe.flip"] == "true"

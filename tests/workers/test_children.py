@@ -220,7 +220,8 @@ def test_every_entry_has_its_own_recipe(name: str) -> None:
     assert entry.name == name
     assert entry.summary
     if name.startswith("nf_"):
-        assert (entry.recipe.learning_rate, entry.recipe.clip_norm, entry.recipe.crop_padding) == (0.2, 1.0, 0)
+        rate = 0.4 if name == "nf_resnet8" else 0.2
+        assert (entry.recipe.learning_rate, entry.recipe.clip_norm, entry.recipe.crop_padding) == (rate, 1.0, 0)
         assert (entry.recipe.batch_size, entry.recipe.weight_decay, entry.recipe.steps) == (128, 5e-4, 150)
         assert (entry.recipe.momentum, entry.recipe.warmup_fraction, entry.recipe.flip) == (0.9, 0.1, True)
     else:

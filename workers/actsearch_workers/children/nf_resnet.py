@@ -98,6 +98,6 @@ class NFResNet(nn.Module):
 def nf_resnet(spec: Spec, *, blocks: int) -> nn.Module:
     """The ResNet of depth 6·blocks + 2 without normalisation, widths 8/16/32.
 
-    Training: SGD 0.2 with a gradient clipped at norm 1, flips, no crops (`NF_RECIPE`).
+    Training: SGD with a gradient clipped at norm 1, flips, no crops (`NF_RECIPE`, `SCREENING_RECIPE`).
     """
     return NFResNet(spec, blocks)
