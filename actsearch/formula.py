@@ -8,7 +8,7 @@ an earlier unit, `unit1`, `unit2`, …; the last unit's output is the function.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from actsearch import primitives
@@ -78,6 +78,22 @@ class Formula:
         if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
             raise FormulaError(f"a formula on the wire is a JSON list of tokens, got {text[:60]!r}")
         return cls.from_tokens(tokens)
+
+    @property
+    def pruned(self) -> Self:
+        """The same function without the units whose output never reaches the last one; a quarter of all formulas of two
+        units has such a unit.
+        """
+        live = {len(self.units)}
+        for k in range(len(self.units), 0, -1):
+            if k in live:
+                live |= {self.units[k - 1].input1, self.units[k - 1].input2}
+        kept = sorted(live - {0})
+        if len(kept) == len(self.units):
+            return self
+        new = {0: 0} | {old: index for index, old in enumerate(kept, start=1)}
+        units = (self.units[k - 1] for k in kept)
+        return type(self)(tuple(replace(u, input1=new[u.input1], input2=new[u.input2]) for u in units))
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Which function each formula of a batch is, and what the store and a job say of it.
 
 An identity takes some 11 ms of two units and 4 ms of one (exact values, sympy), and is a pure function of the formula.
-So a large batch is shared out to helper processes that know nothing else, while its asker goes on; the same formula
-always goes to the same one, so that what it remembers is of use. They read JSON lines from a pipe and end with the
+So a large batch is shared out to helper processes that know nothing else, while its asker goes on; the same used units
+always go to the same one, so that what it remembers is of use. They read JSON lines from a pipe and end with the
 process at its other side.
 """
 
@@ -45,13 +45,19 @@ class Identity:
     names: tuple[str, ...]
 
 
-@lru_cache(maxsize=2**14)
 def identity_of(formula: Formula) -> Identity:
     """A formula's identity, computed here and now; remembered, since random draws of one unit repeat.
+
+    A formula of which one unit is used is one of few, however many units it has: a quarter of the draws of two units.
 
     Raises:
         RunPausedError: it cannot be computed in LIMIT_SECONDS, which no formula may cause: the error names it.
     """
+    return _computed(formula.pruned)
+
+
+@lru_cache(maxsize=2**15)
+def _computed(formula: Formula) -> Identity:
     try:
         with _limited():
             expression = expression_of(formula)
@@ -113,7 +119,8 @@ class Identities:
             self._helpers = [_started() for _ in range(self._wanted)]
         shares: dict[subprocess.Popen[str], list[Formula]] = {helper: [] for helper in self._helpers}
         for formula in distinct:
-            shares[self._helpers[zlib.crc32(" ".join(formula.tokens).encode()) % len(shares)]].append(formula)
+            text = " ".join(formula.pruned.tokens)
+            shares[self._helpers[zlib.crc32(text.encode()) % len(shares)]].append(formula)
         with _noticing_deaths(self._helpers):
             for helper, share in shares.items():
                 _write(_stream(helper.stdin), [formula.tokens for formula in share])

@@ -1,6 +1,7 @@
 """Tokens, JSON, sizes, sampling, enumeration."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy import stats
 
 from actsearch.config import SpaceSettings
 from actsearch.errors import ConfigError, FormulaError, UnknownNameError
+from actsearch.expression import expression_of
 from actsearch.formula import CoreUnit, Formula
 from actsearch.space import Space
 from tests.actsearch.strategies import SPACES, formulas
@@ -20,6 +22,26 @@ def test_tokens_and_json_round_trip(formula: Formula) -> None:
     assert Formula.from_json(formula.to_json()) == formula
     space = SPACES[len(formula.units)]
     assert space.formula(space.choices(formula)) == formula
+
+
+@given(formulas())
+def test_pruning_changes_no_function(formula: Formula) -> None:
+    pruned = formula.pruned
+    assert expression_of(pruned) == expression_of(formula)
+    assert pruned.pruned == pruned
+    last = len(pruned.units)
+    assert {k for unit in pruned.units for k in (unit.input1, unit.input2)} >= set(range(1, last))
+
+
+def test_a_quarter_of_two_units_is_one() -> None:
+    """Both inputs of the last unit are x in one of four cases; of three units, one in nine leaves one."""
+    for units, ones in ((2, Fraction(1, 4)), (3, Fraction(1, 9))):
+        space = Space(SpaceSettings(units=units, unary=("sin",), binary=("add",)))
+        found = [len(formula.pruned.units) for formula in space.enumerate()]
+        assert Fraction(found.count(1), len(found)) == ones
+    skipping = ("x", "x", "exp", "exp", "add", "x", "x", "sin", "cos", "max", "unit1", "x", "erf", "tanh", "mix")
+    kept = ("x", "x", "exp", "exp", "add", "unit1", "x", "erf", "tanh", "mix")
+    assert Formula.from_tokens(skipping).pruned.tokens == kept
 
 
 def test_sizes() -> None:

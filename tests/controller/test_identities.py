@@ -80,9 +80,15 @@ def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_formula_that_takes_for_ever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identities, "LIMIT_SECONDS", 0.05)
     monkeypatch.setattr(identities, "names", lambda _: time.sleep(20))
-    identity_of.cache_clear()
+    identities._computed.cache_clear()
     with pytest.raises(RunPausedError, match=r"no identity of scale identity gate \(TimeoutError: it takes more than"):
         identity_of(FORMULAS[0])
+
+
+def test_a_unit_that_is_not_used_costs_nothing() -> None:
+    unused = ("x", "x", "erf", "cosh", "rbf", "x", "x", *FORMULAS[3].tokens)
+    found = identity_of(FORMULAS[3])
+    assert identity_of(Formula.from_tokens(unused)) is found
 
 
 def test_a_small_batch_needs_no_helper() -> None:

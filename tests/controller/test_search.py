@@ -330,7 +330,7 @@ def test_a_formula_without_identity_pauses_the_run_by_name(
 
     monkeypatch.setattr("actsearch.fingerprint.fingerprint", fail)
     formula_fingerprint.cache_clear()
-    identities.identity_of.cache_clear()
+    identities._computed.cache_clear()
     config = RANDOM.model_copy(update={"controller": controller})
     with pytest.raises(RunPausedError, match=r"^no identity of \w+ \w+ \w+ \(ZeroDivisionError"):
         search(config, ShuffledEvaluator(0, workers=1), store=store, run="first")
