@@ -7,11 +7,10 @@ killed anywhere goes on from the last one, with nothing lost and nothing asked t
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 
 from actsearch.backend import backend_of
 from actsearch.evaluation import Evaluation, Job, Outcome, Rung
@@ -22,12 +21,12 @@ from actsearch.store import (
     BatchRecord,
     EvaluationRecord,
     NewProposal,
-    ProposalRecord,
     Store,
 )
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.identities import Answer, Identities, identity_of
+from actsearch_controller.in_flight import Batch, InFlight
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
 from actsearch_controller.slots import assigned
@@ -35,22 +34,6 @@ from actsearch_controller.trace import TracedSlot, digest, extend
 
 EXHAUSTED_AFTER = 20
 """Batches in a row without a new training after which the controller is said to have nothing left to propose."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """A batch asked for and not yet told."""
-
-    number: int
-    slots: tuple[NewProposal, ...]
-
-    @property
-    def keys(self) -> list[str]:
-        return [slot.evaluation for slot in self.slots]
-
-    @property
-    def new_keys(self) -> list[str]:
-        return [slot.evaluation for slot in self.slots if slot.is_new]
 
 
 @dataclass(frozen=True)
@@ -116,13 +99,10 @@ class Search:
         self._told_before = summary.told
         self._metrics: dict[str, float] = {}
 
-        self._in_flight = deque(_batches(store.proposals(run, since=summary.batches_told)))
-        # Records of the evaluations that batches in flight wait for, and no others: memory does not grow with the run.
-        self._records = store.lookup(run, sorted({key for batch in self._in_flight for key in batch.keys}))
+        self._in_flight = InFlight(store, run, summary.batches_told)
         self._identities = Identities()
         self._step: _Step | None = None
         self._early_stopping = self._resumed_early_stopping()
-        self._handed_out: set[str] = set()
         self._waits_for_a_batch = False
         self._is_out_of_proposals = False
 
@@ -156,10 +136,10 @@ class Search:
         takes seconds. While helpers are at that it returns none, as long as there are results to be told meanwhile.
         After a resume the first jobs are all evaluations without a result: whoever runs them may know some already.
         """
-        while not (waiting := self._waiting()) and self._advance():
+        while not (waiting := self._in_flight.waiting) and self._advance():
             pass
-        self._handed_out.update(record.key for record in waiting)
-        return [self._job(record) for record in sorted(waiting, key=lambda record: record.number)]
+        self._in_flight.hand_out(waiting)
+        return [self._job(record) for record in waiting]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Stores results; the controller is told each batch that they complete by the next `ask`.
@@ -193,20 +173,15 @@ class Search:
 
     def _note(self, evaluation: Evaluation) -> None:
         """Brings what is in memory up to what the store now holds."""
-        record = replace(self._records[evaluation.evaluation], evaluation=evaluation.model_copy(update={"layers": ()}))
-        self._records[record.key] = record
-        self._handed_out.discard(record.key)
+        record = self._in_flight.note(evaluation)
         self._by_outcome[evaluation.outcome] += 1
         if record.replicate or self._best is None or evaluation.reward > self._best.reward:
             self._best_is_stale = True
 
-    def _waiting(self) -> list[EvaluationRecord]:
-        return [r for r in self._records.values() if r.evaluation is None and r.key not in self._handed_out]
-
     def _advance(self) -> bool:
         """Begins a step where none is, and stores the one that is, once that can be; whether it stored one."""
         self._step = self._step or self._begun()
-        if self._step is None or not (self._step.identities.is_ready or not self._handed_out):
+        if self._step is None or not (self._step.identities.is_ready or not self._in_flight.expects_results):
             return False
         step, self._step = self._step, None
         self._store_step(step)
@@ -218,15 +193,13 @@ class Search:
         """
         if len(self._in_flight) < self.config.lag and self.ending is None and not self._waits_for_a_batch:
             told = None
-        elif self._in_flight and self._is_complete(self._in_flight[0]):
-            told = self._in_flight.popleft()
-        else:
+        elif (told := self._in_flight.pop_complete()) is None:
             return None
         self._waits_for_a_batch = False
         slots = [] if told is None else [self._traced(slot) for slot in told.slots]
         if told is not None:
             if self._early_stopping is not None:
-                _tell_curves(self._early_stopping, (self._records[key] for key in told.new_keys))
+                _tell_curves(self._early_stopping, map(self._in_flight.record, told.new_keys))
             formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
             self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
         proposed = self._proposed()
@@ -255,12 +228,12 @@ class Search:
             rungs=step.rungs,
             asked_before=lambda keys: self._store.lookup(self.run, keys),
         )
-        proposed = {self._batches_asked: slots} if slots else {}
+        batch = Batch(self._batches_asked, slots) if slots else None
         self._store.advance(
             self.run,
             Advance(
                 told=step.told,
-                proposed=proposed,
+                proposed={} if batch is None else {batch.number: batch.slots},
                 new=new,
                 controller=step.controller,
                 trace=step.trace,
@@ -269,10 +242,11 @@ class Search:
         )
         self._trace = step.trace
         self._batches_told += step.told is not None
-        self._accept(proposed, len(new))
-
-    def _is_complete(self, batch: _Batch) -> bool:
-        return all(self._records[key].evaluation is not None for key in batch.keys)
+        self._asked += len(new)
+        self._batches_asked += batch is not None
+        if batch is not None and batch.new_keys:
+            self._last_new_batch = batch.number
+        self._in_flight.accept(batch)
 
     def _proposed(self) -> Sequence[Formula]:
         """Asks the controller for the next batch."""
@@ -284,18 +258,6 @@ class Search:
             self._waits_for_a_batch = bool(self._in_flight)
             self._is_out_of_proposals = not self._waits_for_a_batch
         return formulas
-
-    def _accept(self, proposed: dict[int, tuple[NewProposal, ...]], new: int) -> None:
-        """Takes over what the store has accepted, and forgets evaluations that no batch in flight waits for."""
-        for number, slots in proposed.items():
-            self._in_flight.append(_Batch(number, slots))
-            if any(slot.is_new for slot in slots):
-                self._last_new_batch = number
-        self._asked += new
-        self._batches_asked += len(proposed)
-        wanted = {key for batch in self._in_flight for key in batch.keys}
-        kept = {key: record for key, record in self._records.items() if key in wanted}
-        self._records = kept | self._store.lookup(self.run, sorted(wanted - kept.keys()))
 
     def _resumed_early_stopping(self) -> EarlyStopping | None:
         """One that was told the batches told so far; None in a run that trains every child to the end."""
@@ -309,7 +271,7 @@ class Search:
         return early_stopping
 
     def _traced(self, slot: NewProposal) -> TracedSlot:
-        record = self._records[slot.evaluation]
+        record = self._in_flight.record(slot.evaluation)
         assert record.evaluation is not None, "only complete batches are told"
         return TracedSlot(
             tokens=slot.tokens,
@@ -350,10 +312,3 @@ def _tell_curves(early_stopping: EarlyStopping, records: Iterable[EvaluationReco
         assert done is not None, "only complete batches are told"
         is_trained = done.outcome is Outcome.TRAINED
         early_stopping.tell({p.step: p.val_accuracy for p in done.curve}, done.val_accuracy if is_trained else None)
-
-
-def _batches(proposals: Sequence[ProposalRecord]) -> Iterable[_Batch]:
-    for number, slots in groupby(proposals, key=lambda proposal: proposal.batch):
-        yield _Batch(
-            number, tuple(NewProposal(tokens=s.tokens, evaluation=s.evaluation, is_new=s.is_new) for s in slots)
-        )
