@@ -1,7 +1,7 @@
 # make search     a search of about three minutes on this machine; ARGS="--evaluations 200" passes flags on
 # make test       the default tests
-# make check      everything that CI runs but the slow tests
-# Each sets up .venv first. PYTHON=python3.12 takes another Python, PIP_ARGS="--index-url ..." another torch build.
+# make check      lint, types, layers and the default tests; .ci/run adds the wheel and the slow tests
+# Each sets up .venv first. PYTHON=python3.11 takes another Python, PIP_ARGS="--extra-index-url ..." another torch build.
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -1,4 +1,4 @@
-"""docs/settings.md says of every setting what actsearch/config.py says."""
+"""docs/settings.md says of every setting what actsearch/config.py says, and of children and data sets their tables."""
 
 import ast
 import inspect
@@ -21,6 +21,8 @@ from actsearch.config import (
     Settings,
     SpaceSettings,
 )
+from actsearch_workers.children import BN_RECIPE, CHILDREN
+from actsearch_workers.data import DATASETS
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 MARK = "--update-golden -->\n"
@@ -60,6 +62,21 @@ def page() -> Iterator[str]:
                 yield f"| `{key}` | a table | | below |"
             else:
                 yield f"| `{key}` | {values(field)} | {shown(field.default)} | {texts[key]} |"
+    yield from ("", "## Children", "")
+    yield "`child.name`, and the recipe that each starts from; what it does not say is as above but `clip_norm`, 0 where batch norm is."
+    yield from ("", "| child | what it is | steps | learning rate | crops |", "| --- | --- | --- | --- | --- |")
+    for entry in CHILDREN.values():
+        recipe = entry.recipe
+        padding = f"{recipe.crop_padding} pixels" if recipe.crop_padding else "none"
+        yield f"| `{entry.name}` | {entry.summary} | {recipe.steps:,} | {recipe.learning_rate:g} | {padding} |"
+    yield f"| `module:function` | your own network | {BN_RECIPE.steps:,} | {BN_RECIPE.learning_rate:g} | none |"
+    yield from ("", "## Data sets", "")
+    yield "`dataset`; three numbers of images are training, validation and test. `actsearch data list` says which are on this machine."
+    yield from ("", "| data set | what it is | licence |", "| --- | --- | --- |")
+    for name, source in DATASETS.items():
+        shown_name = f"{name}:{source.argument}" if source.argument else name
+        yield f"| `{shown_name}` | {source.summary} | {source.licence} |"
+    yield "| `module:function` | your own arrays | yours |"
     yield ""
 
 

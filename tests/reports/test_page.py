@@ -79,6 +79,13 @@ def test_a_whole_report(report: Report) -> None:
     assert len(page.all("math")) == 9 + 3  # the table's, and those of the three sections on one function
 
 
+def test_the_documentation_names_every_file(report: Report) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    written = [path for path in report.folder.iterdir() if path.suffix in (".csv", ".png")]
+    assert len(written) > 15
+    assert [path.name for path in written if f"`{path.name}`" not in page and f"`{path.stem}`" not in page] == []
+
+
 def test_csv_files_hold_the_tables(report: Report) -> None:
     top = rows(report.folder / "top_functions.csv")
     assert [(r["rank"], r["formula"], r["val_accuracy"]) for r in top[:2]] == [

@@ -41,7 +41,7 @@ NF_RECIPE = Recipe(steps=150, learning_rate=0.2, weight_decay=5e-4, clip_norm=1.
 
 SCREENING_RECIPE = NF_RECIPE.model_copy(update={"learning_rate": 0.4})
 """Of the child that searches judge by: of 16 cheap trainings the one that predicts networks with batch norm best, at
-half of the rate where most functions fail (docs/fidelity.md)."""
+half of the rate at which half of them fail (docs/fidelity.md)."""
 
 BN_RECIPE = Recipe(steps=400, learning_rate=0.1, weight_decay=5e-4, clip_norm=0, flip=True, crop_padding=0)
 """Of networks with batch norm in short trainings: learning rate 0.1 at batch 128 as in He et al. 2016 (arXiv
