@@ -7,7 +7,7 @@ killed anywhere goes on from the last one, with nothing lost and nothing asked t
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,8 @@ from actsearch.store import (
 )
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.early_stopping import EarlyStopping
-from actsearch_controller.identities import Answer, Identities, identity_of
+from actsearch_controller.identities import identity_of
+from actsearch_controller.identity_pool import Answer, IdentityPool
 from actsearch_controller.in_flight import Batch, InFlight
 from actsearch_controller.ports import Proposer
 from actsearch_controller.progress import Progress
@@ -100,8 +101,8 @@ class Search:
         self._metrics: dict[str, float] = {}
 
         self._in_flight = InFlight(store, run, summary.batches_told)
-        self._identities = Identities()
-        self._step: _Step | None = None
+        self._identities = IdentityPool()
+        self._steps: deque[_Step] = deque()
         self._early_stopping = self._resumed_early_stopping()
         self._waits_for_a_batch = False
         self._is_out_of_proposals = False
@@ -109,7 +110,7 @@ class Search:
     @property
     def is_done(self) -> bool:
         """Whether every batch is told and no other will be proposed."""
-        return not self._in_flight and self._step is None and self.ending is not None
+        return not self._in_flight and not self._steps and self.ending is not None
 
     @property
     def ending(self) -> str | None:
@@ -132,8 +133,8 @@ class Search:
     def ask(self) -> list[Job]:
         """The jobs that this object has not handed out yet, in the order asked; none while it waits for results.
 
-        It proposes a batch at a time, and hands it out before the next: to say which functions hundreds of formulas are
-        takes seconds. While helpers are at that it returns none, as long as there are results to be told meanwhile.
+        Each batch is handed out before the next is stored, since to say which functions hundreds of formulas are takes
+        seconds. While helpers are at that it returns none, as long as there are results to be told meanwhile.
         After a resume the first jobs are all evaluations without a result: whoever runs them may know some already.
         """
         while not (waiting := self._in_flight.waiting) and self._advance():
@@ -179,19 +180,39 @@ class Search:
             self._best_is_stale = True
 
     def _advance(self) -> bool:
-        """Begins a step where none is, and stores the one that is, once that can be; whether it stored one."""
-        self._step = self._step or self._begun()
-        if self._step is None or not (self._step.identities.is_ready or not self._in_flight.expects_results):
+        """Begins steps while helpers are at the oldest, and stores that one once that can be; whether it stored one."""
+        while not self._is_next_known and self._goes_on_whatever and (step := self._begun()) is not None:
+            self._steps.append(step)
+        if not self._steps or not (self._is_next_known or not self._in_flight.expects_results):
             return False
-        step, self._step = self._step, None
-        self._store_step(step)
+        self._store_step(self._steps.popleft())
         return True
+
+    @property
+    def _is_next_known(self) -> bool:
+        """Whether the functions of the oldest step begun are known."""
+        return bool(self._steps) and self._steps[0].identities.is_ready
+
+    @property
+    def _goes_on_whatever(self) -> bool:
+        """Whether another step may begin, whatever functions those begun turn out to propose.
+
+        Were it for these to decide, the trace would depend on how soon helpers are done.
+        """
+        proposed = sum(len(step.formulas) for step in self._steps)
+        batches = self._batches_asked + len(self._steps)
+        return not self._steps or (
+            all(step.formulas for step in self._steps)
+            and self._asked + proposed < self.config.evaluations
+            and batches - 1 - self._last_new_batch < EXHAUSTED_AFTER
+        )
 
     def _begun(self) -> _Step | None:
         """The next step: adds a batch while there are fewer than `lag`, else tells the oldest where it is complete and
         adds one; None where there is nothing to do.
         """
-        if len(self._in_flight) < self.config.lag and self.ending is None and not self._waits_for_a_batch:
+        under_way = len(self._in_flight) + len(self._steps)
+        if under_way < self.config.lag and self.ending is None and not self._waits_for_a_batch:
             told = None
         elif (told := self._in_flight.pop_complete()) is None:
             return None
@@ -204,7 +225,7 @@ class Search:
             self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
         proposed = self._proposed()
         state = self._proposer.state()
-        batch, trace = None, self._trace
+        batch, trace = None, self._steps[-1].trace if self._steps else self._trace
         if told is not None:
             batch = BatchRecord(
                 batch=told.number, told_at=datetime.now(UTC), metrics=self._metrics, digest=digest(state)
@@ -255,7 +276,7 @@ class Search:
         formulas = self._proposer.ask(self.config.batch)
         if not formulas:
             # While results are on their way it may still find something: it is asked again after the next batch.
-            self._waits_for_a_batch = bool(self._in_flight)
+            self._waits_for_a_batch = bool(self._in_flight or self._steps)
             self._is_out_of_proposals = not self._waits_for_a_batch
         return formulas
 

@@ -1,16 +1,20 @@
 """Identities of a batch: the same from helper processes as computed here, and helpers that die are noticed."""
 
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from subprocess import PIPE
 
 import pytest
 
 from actsearch.errors import RunPausedError
 from actsearch.formula import Formula
-from actsearch_controller import identities
-from actsearch_controller.identities import Identities, Identity, identity_of
+from actsearch_controller import identities, identity_pool
+from actsearch_controller.identities import Identity, identity_of
+from actsearch_controller.identity_pool import IdentityPool
 
 FORMULAS = [
     Formula.from_tokens(tokens)
@@ -23,37 +27,49 @@ FORMULAS = [
 ]
 
 
-def test_helpers_say_what_is_computed_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identities, "LARGE", 3)
-    helped = Identities(2)
-    try:
-        answer = helped.of(FORMULAS)
-        for helper in helped._helpers:
-            helper.kill()  # long before it has answered: it takes a second to start
-            helper.wait()
-        with pytest.raises(RunPausedError, match="a process that computes identities has died"):
-            answer.take()
-        found = helped.of([*FORMULAS, FORMULAS[0]]).take()
-        assert found == {formula: identity_of(formula) for formula in FORMULAS}, "others are started"
-        assert len(helped._helpers) == 2
-        again = helped.of(FORMULAS[:3]).take()
-        assert again == {formula: found[formula] for formula in FORMULAS[:3]}
-    finally:
-        helped.close()
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[IdentityPool]:
+    """Two helpers, which two formulas are enough for, a formula a share."""
+    monkeypatch.setattr(identity_pool, "LARGE", 2)
+    monkeypatch.setattr(identity_pool, "SHARE", 1)
+    helped = IdentityPool(2)
+    yield helped
+    helped.close()
 
 
-def test_nobody_waits_for_helpers_that_are_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identities, "LARGE", 3)
-    helped = Identities(2)
-    try:
-        answer = helped.of(FORMULAS)
-        assert not answer.is_ready, "they take a second to start"
-        assert [helper.poll() for helper in helped._helpers] == [None, None]
-        while not answer.is_ready:
-            time.sleep(0.01)
-        assert answer.take() == {formula: identity_of(formula) for formula in FORMULAS}
-    finally:
-        helped.close()
+def test_helpers_say_what_is_computed_here(pool: IdentityPool) -> None:
+    answers = [pool.of([*FORMULAS, FORMULAS[0]]), pool.of(FORMULAS[:3])]
+    assert not answers[0].is_ready, "they take a second to start"
+    assert [helper.process.poll() for helper in pool._helpers] == [None, None]
+    while not answers[1].is_ready:
+        time.sleep(0.01)
+    expected = {formula: identity_of(formula) for formula in FORMULAS}
+    assert answers[0].take() == expected
+    assert list(answers[1].take()) == FORMULAS[:3]
+
+
+def test_helpers_that_die_are_noticed_and_replaced(pool: IdentityPool) -> None:
+    answer = pool.of(FORMULAS[:2])
+    time.sleep(0.2)  # each has been given its share, and takes a second to start
+    for helper in pool._helpers:
+        helper.process.kill()
+    with pytest.raises(RunPausedError, match="a process that computes identities has died"):
+        answer.take()
+    for _ in range(2):
+        assert pool.of(FORMULAS[:2]).take() == {formula: identity_of(formula) for formula in FORMULAS[:2]}
+        for helper in pool._helpers:  # idle ones are missed by nobody
+            helper.process.kill()
+            helper.process.wait()
+
+
+def test_nothing_is_left_of_a_closed_pool(pool: IdentityPool) -> None:
+    answer = pool.of(FORMULAS)
+    processes = [helper.process for helper in pool._helpers]
+    pool.close()
+    assert [process.wait(5) for process in processes] == [-signal.SIGKILL] * 2
+    with pytest.raises((CancelledError, RunPausedError)):
+        answer.take()
+    assert len(pool.of(FORMULAS).take()) == len(FORMULAS), "others are started"
 
 
 def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +79,12 @@ def test_a_formula_without_identity_is_named(monkeypatch: pytest.MonkeyPatch) ->
     )
     command = [sys.executable, "-c", broken]
     monkeypatch.setattr(
-        identities, "_started", lambda: subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, process_group=0)
+        identity_pool,
+        "_started",
+        lambda: subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, process_group=0),
     )
-    monkeypatch.setattr(identities, "LARGE", 1)
-    helped = Identities(1)
+    monkeypatch.setattr(identity_pool, "LARGE", 1)
+    helped = IdentityPool(1)
     try:
         for _ in range(2):
             with pytest.raises(
@@ -92,7 +110,7 @@ def test_a_unit_that_is_not_used_costs_nothing() -> None:
 
 
 def test_a_small_batch_needs_no_helper() -> None:
-    alone = Identities(2)
+    alone = IdentityPool(2)
     assert alone.of(FORMULAS).take()[FORMULAS[1]].names == ("Swish family",)
     assert alone._helpers == []
 

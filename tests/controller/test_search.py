@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,7 +20,7 @@ from actsearch.fingerprint import fingerprint, formula_fingerprint
 from actsearch.formula import Formula
 from actsearch.space import Space
 from actsearch.store import Advance, RunRecord, RunState, Store
-from actsearch_controller import driving, identities
+from actsearch_controller import driving, identities, identity_pool
 from actsearch_controller.controllers import build_controller
 from actsearch_controller.ports import Proposer
 from actsearch_controller.search import Progress, Search, drive, resume, search
@@ -290,7 +291,7 @@ def test_a_batch_is_handed_out_before_the_next_is_proposed(store: Store) -> None
 
 def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     helpers_are_done = False
-    monkeypatch.setattr(identities.Answer, "is_ready", property(lambda _: helpers_are_done))
+    monkeypatch.setattr(identity_pool.Answer, "is_ready", property(lambda _: helpers_are_done))
     config = RANDOM.model_copy(update={"evaluations": 10, "batch": 5, "lag": 2})
     store.create_run("first", config, command="", versions={})
     run = Search(store, "first")
@@ -312,11 +313,36 @@ def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypa
 def test_helpers_do_not_change_the_trace(
     undisturbed: tuple[RunConfig, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identities, "LARGE", 1)
+    monkeypatch.setattr(identity_pool, "LARGE", 1)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     config, trace = undisturbed
     record, _ = run_through(tmp_path / "s.sqlite", config, ShuffledEvaluator(0, workers=3))
     assert record.trace == trace
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"controller": "random", "evaluations": 60},
+        {"controller": "ppo", "evaluations": 43},
+        {"controller": "exhaustive", "space": NARROW.space, "repeat_best": 4},
+        {"controller": "random", "space": NARROW.space, "lag": 5},
+        {"controller": "local", "early_stopping": EarlyStoppingSettings(calibration=3), "evaluations": 60},
+    ],
+    ids=["budget", "ppo", "nothing left", "exhausted", "early stopping"],
+)
+def test_when_helpers_are_done_decides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    """Steps begin before those ahead are stored: only where one comes in any case."""
+    config = RANDOM.model_copy(update={"evaluations": 1000, "batch": 3, "lag": 4, **changes})
+    expected, _ = run_through(tmp_path / "at_once.sqlite", config, ShuffledEvaluator(0, workers=3))
+    draw = random.Random(0)
+    monkeypatch.setattr(identity_pool.Answer, "is_ready", property(lambda _: draw.random() < 0.3))
+    for seed in range(4):
+        evaluator = ShuffledEvaluator(seed, workers=3)
+        record, _ = run_through(tmp_path / f"{seed}.sqlite", config, evaluator)
+        assert (record.trace, record.reason) == (expected.trace, expected.reason)
 
 
 @pytest.mark.parametrize("controller", ["ppo", "random"])
