@@ -169,11 +169,21 @@ class CrashingStore(Store):
 
 
 @pytest.mark.parametrize("crash_at", [(1, "after"), (2, "before")])
-@pytest.mark.parametrize("queue", ["survives", "is lost"])
+@pytest.mark.parametrize(
+    ("queue", "helpers"), [("survives", "at once"), ("is lost", "at once"), ("is lost", "at random moments")]
+)
 def test_a_crash_at_every_transaction_changes_nothing(
-    undisturbed: tuple[RunConfig, str], tmp_path: Path, crash_at: tuple[int, str], queue: str
+    undisturbed: tuple[RunConfig, str],
+    tmp_path: Path,
+    crash_at: tuple[int, str],
+    queue: str,
+    helpers: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One run whose process dies at each of its writes in turn, as by a kill: nobody says goodbye to the store."""
+    if helpers == "at random moments":
+        draw = random.Random(0)
+        monkeypatch.setattr(identity_pool.Answer, "is_ready", property(lambda _: draw.random() < 0.3))
     config, trace = undisturbed
     with Store.open(tmp_path / "s.sqlite") as store:
         store.create_run("first", config, command="", versions={})
