@@ -7,7 +7,7 @@ import sympy
 
 from actsearch.canonical import canonical
 from actsearch.expression import Expression, X
-from actsearch.rules import cheapest, cost, substituted
+from actsearch.rules import build, cheapest, cost, substituted
 
 MAX_PASSES = 6
 
@@ -32,9 +32,25 @@ def equivalence_class(expression: Expression) -> str:
 
 
 def _settled(expr: sympy.Expr) -> sympy.Expr:
-    """The canonical form without the factors that do not hold x; of f and -f the cheaper."""
+    """The canonical form without the factors that do not hold x; of f and -f the cheapest spelling."""
     expr = _without_factor(canonical(Expression(expr)).expr)
-    return cheapest(expr, -expr)
+    return cheapest(expr, *(canonical(Expression(other)).expr for other in (-expr, _negated(expr))))
+
+
+def _negated(expr: sympy.Expr) -> sympy.Expr:
+    """-f with the sign inside: of every term, of one factor, and -max(u, v) as min(-u, -v).
+
+    So max(x, tanh(x)), mirrored at x = 0 and negated, is min(x, tanh(x)).
+    """
+    if expr.is_Add:
+        return build(sympy.Add, [_negated(term) for term in expr.args])
+    if isinstance(expr, sympy.Max | sympy.Min):
+        return build(sympy.Min if isinstance(expr, sympy.Max) else sympy.Max, [-argument for argument in expr.args])
+    if expr.is_Mul and (
+        factor := next((f for f in expr.args if f.is_Add or isinstance(f, sympy.Max | sympy.Min)), None)
+    ):
+        return build(sympy.Mul, [_negated(f) if f is factor else f for f in expr.args])
+    return -expr
 
 
 def _without_factor(expr: sympy.Expr) -> sympy.Expr:
@@ -49,7 +65,10 @@ def _moved(expr: sympy.Expr) -> Iterator[sympy.Expr]:
     for factor in sorted(_factors_of_x(expr), key=cost):
         yield _without_factor(substituted(expr, {X: X / factor}))
     yield substituted(expr, {X: -X})
-    for symbol in sorted(expr.free_symbols - {X}, key=str):
+    betas = sorted(expr.free_symbols - {X}, key=str)
+    for mirrored in dict.fromkeys((*((symbol,) for symbol in betas), tuple(betas))):
+        yield substituted(expr, {X: -X, **{symbol: -symbol for symbol in mirrored}})
+    for symbol in betas:
         for other in (-symbol, 1 - symbol, symbol - 1, 1 + symbol):
             yield substituted(expr, {symbol: other})
 

@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import assume, given, settings
 from scipy import integrate
 
 from actsearch.config import ChildSettings, Recipe
@@ -20,6 +22,7 @@ from actsearch.identity import (
     unit_gain,
 )
 from actsearch.reader import read
+from tests.actsearch.strategies import formulas
 
 
 @pytest.mark.parametrize(
@@ -121,14 +124,31 @@ def test_names(text: str, name: str) -> None:
         ("x*sigmoid(1.702*x)", "x*sigmoid(x)"), ("-2*min(x, 0)", "max(x, 0)"), ("beta*tanh(x)", "tanh(x)"),
         ("x - x*sigmoid(x)", "x*sigmoid(x)"), ("beta*x + (1 - beta)*sin(x)", "beta*sin(x) + x*(1 - beta)"),
         ("beta*sin(x) + (1 - beta)*x", "beta*sin(x) + x*(1 - beta)"), ("x - cos(x)", "x + cos(x)"),
+        ("min(x, tanh(x))", "max(x, tanh(x))"), ("min(beta + x, erf(x))", "max(beta + x, erf(x))"),
+        ("min(beta, x)", "max(beta, x)"), ("sin(x) + min(x, 0)", "sin(x) + max(x, 0)"),
+        ("(beta + x)*sigmoid(-x)", "(beta + x)*sigmoid(x)"), ("min(beta*x, sin(x))", "max(beta*x, sin(x))"),
     ],
 )  # fmt: skip
 def test_equivalence_class(text: str, plainest: str) -> None:
     assert equivalence_class(read(text)) == plainest
 
 
+@settings(max_examples=60, deadline=None)
+@given(formulas(1))
+def test_the_plainest_function_of_a_class_is_a_multiple_of_f_or_of_its_mirror_image(formula: Formula) -> None:
+    f = expression_of(formula)
+    assume(not f.initial)
+    x = np.linspace(-3.1, 3.3, 41)
+    plainest = read(equivalence_class(f)).values(x)
+    with np.errstate(all="ignore"):
+        ratios = [plainest / f.values(b * x) for b in (1, -1, 2, -2, 0.5, -0.5)]
+    ratios = [ratio[np.isfinite(ratio) & (ratio != 0)] for ratio in ratios]
+    assert any(np.allclose(ratio, ratio[:1], rtol=1e-5) for ratio in ratios)
+
+
 def test_classes_that_no_scale_joins_stay_apart() -> None:
     texts = ["x", "max(x, 0)", "abs(x)", "max(x, beta*x)", "x*sigmoid(x)", "x*tanh(x)", "tanh(x)", "x + beta", "x**2"]
+    texts += ["max(x, tanh(x))", "max(x, erf(x))", "max(x, sin(x))", "sigmoid(x) - max(x, 0)", "sigmoid(x) + max(x, 0)"]
     assert len({equivalence_class(read(text)) for text in texts}) == len(texts)
 
 
