@@ -53,7 +53,7 @@ def named(run: RunRecord) -> str:
 
 
 def seen(store: Store, run: RunRecord, finals: FinalsRecord | None) -> list[Sighting]:
-    records, proposals = store.evaluations(run.name, layers=False), store.proposals(run.name)
+    records, proposals = store.evaluations(run.name), store.proposals(run.name)
     plan, result = (finals.plan, finals.result) if finals else (None, None)
     return sightings(run.config.space, records, proposals, plan, result)
 
