@@ -64,9 +64,8 @@ def _moved(expr: sympy.Expr) -> Iterator[sympy.Expr]:
     """The function with x stretched or mirrored so that a factor of x disappears, and with β counted otherwise."""
     for factor in sorted(_factors_of_x(expr), key=cost):
         yield _without_factor(substituted(expr, {X: X / factor}))
-    yield substituted(expr, {X: -X})
     betas = sorted(expr.free_symbols - {X}, key=str)
-    for mirrored in dict.fromkeys((*((symbol,) for symbol in betas), tuple(betas))):
+    for mirrored in dict.fromkeys(((), *((symbol,) for symbol in betas), tuple(betas))):
         yield substituted(expr, {X: -X, **{symbol: -symbol for symbol in mirrored}})
     for symbol in betas:
         for other in (-symbol, 1 - symbol, symbol - 1, 1 + symbol):

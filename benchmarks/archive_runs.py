@@ -4,7 +4,8 @@
     tar -xf benchmarks/rediscovery/ppo-1.tar.xz -C runs
 
 Left out: the controller's state, since the search is done, and what the search recorded of the layers of functions
-without a name, most of the store. Curves, outcomes, proposals, the trace and finals with all their layers stay.
+without a name, most of the store. Curves, outcomes, proposals, the trace and finals with all their layers stay. So an
+archive's search cannot be gone on with, and a report of it shows trained β and pre-activations of named functions only.
 """
 
 import argparse

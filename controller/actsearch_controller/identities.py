@@ -46,25 +46,25 @@ def identity_of(formula: Formula) -> Identity:
     Raises:
         RunPausedError: it cannot be computed in LIMIT_SECONDS, which no formula may cause: the error names it.
     """
-    return _computed(formula.pruned)
-
-
-@lru_cache(maxsize=2**15)
-def _computed(formula: Formula) -> Identity:
     try:
-        with _limited():
-            expression = expression_of(formula)
-            return Identity(
-                fingerprint=formula_fingerprint(formula),
-                formula=expression.text,
-                canonical=canonical(expression).full_text,
-                names=names(expression),
-            )
+        return _computed(formula.pruned)
     except Exception as err:
         described = f"{type(err).__name__}: {err}".splitlines()[0]
         raise RunPausedError(
             f"no identity of {' '.join(formula.tokens)} ({described}); every formula should have one: please report it"
         ) from err
+
+
+@lru_cache(maxsize=2**15)
+def _computed(formula: Formula) -> Identity:
+    with _limited():
+        expression = expression_of(formula)
+        return Identity(
+            fingerprint=formula_fingerprint(formula),
+            formula=expression.text,
+            canonical=canonical(expression).full_text,
+            names=names(expression),
+        )
 
 
 @contextmanager

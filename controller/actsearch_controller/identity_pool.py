@@ -44,6 +44,7 @@ class Answer:
 
         Raises:
             RunPausedError: a helper died, or a formula has no identity.
+            CancelledError: the pool was closed before they were known.
         """
         found = {formula: identity_of(formula) for formula in self._own}
         for share in self._shares:
@@ -65,11 +66,16 @@ class IdentityPool:
         self._helpers: list[_Helper] = []
 
     def of(self, formulas: Sequence[Formula]) -> Answer:
-        """Asks for the identity of each formula. Others may be asked for before they are taken."""
+        """Asks for the identity of each formula. Others may be asked for before they are taken.
+
+        Raises:
+            RunPausedError: no helper can be started.
+        """
         distinct = list(dict.fromkeys(formulas))
         if len(distinct) < LARGE or not self._wanted:
             return Answer(distinct, ())
-        self._helpers = self._helpers or [_Helper(self._shares) for _ in range(self._wanted)]
+        while len(self._helpers) < self._wanted:
+            self._helpers.append(_Helper(self._shares))
         shares = [_Share(distinct[k : k + SHARE], Future()) for k in range(0, len(distinct), SHARE)]
         for share in shares:
             self._shares.put(share)
@@ -101,14 +107,15 @@ class _Helper:
     def __init__(self, shares: "SimpleQueue[_Share | None]") -> None:
         self._shares = shares
         self.process = _started()
-        Thread(target=self._serve, daemon=True).start()
+        self.thread = Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self) -> None:
         while (share := self._shares.get()) is not None:
             try:
                 share.answer.set_result(self._ask(share.formulas))
-            except RunPausedError as err:
-                share.answer.set_exception(err)
+            except BaseException as err:
+                share.answer.set_exception(err)  # whoever takes the answer sees it; this thread must go on
         _end(self.process)
 
     def _ask(self, formulas: Sequence[Formula]) -> list[Identity]:
@@ -131,14 +138,17 @@ class _Helper:
 def _started() -> subprocess.Popen[str]:
     # sympy reads it at its import: how much it remembers. Formulas of two units share most of their parts.
     environment = {"SYMPY_CACHE_SIZE": "10000"} | os.environ
-    return subprocess.Popen(  # noqa: S603  (our own module)
-        [sys.executable, "-m", identities.__name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        process_group=0,
-        env=environment,
-    )
+    try:
+        return subprocess.Popen(  # noqa: S603  (our own module)
+            [sys.executable, "-m", identities.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+            env=environment,
+        )
+    except OSError as err:
+        raise RunPausedError(f"no process that computes identities can be started: {err}") from err
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from actsearch.backend import backend_of
+from actsearch.errors import RunError
 from actsearch.evaluation import Evaluation, Job, Outcome, Rung
 from actsearch.formula import Formula
 from actsearch.space import Space
@@ -82,15 +83,16 @@ class Search:
         self.config = record.config
         self._store = store
         self._proposer = proposer or build_controller(self.config, Space(self.config.space), _fingerprint)
-        state = store.controller(run)
+        summary, state = store.summary(run), store.controller(run)
         if state is not None:
             self._proposer.restore(state)
+        elif summary.batches_asked:
+            raise RunError(f"run {run!r} has no controller state any more (an archive?): its search cannot go on")
         self._trace = record.trace
         self._clock = clock
         self._started = clock()
         self._seconds_before = record.seconds
 
-        summary = store.summary(run)
         self._asked = summary.asked
         self._batches_asked = summary.batches_asked
         self._batches_told = summary.batches_told
@@ -181,20 +183,20 @@ class Search:
 
     def _advance(self) -> bool:
         """Begins steps while helpers are at the oldest, and stores that one once that can be; whether it stored one."""
-        while not self._is_next_known and self._goes_on_whatever and (step := self._begun()) is not None:
+        while not self._is_oldest_known and self._another_is_certain and (step := self._begun()) is not None:
             self._steps.append(step)
-        if not self._steps or not (self._is_next_known or not self._in_flight.expects_results):
+        if not self._steps or not (self._is_oldest_known or not self._in_flight.expects_results):
             return False
         self._store_step(self._steps.popleft())
         return True
 
     @property
-    def _is_next_known(self) -> bool:
+    def _is_oldest_known(self) -> bool:
         """Whether the functions of the oldest step begun are known."""
         return bool(self._steps) and self._steps[0].identities.is_ready
 
     @property
-    def _goes_on_whatever(self) -> bool:
+    def _another_is_certain(self) -> bool:
         """Whether another step may begin, whatever functions those begun turn out to propose.
 
         Were it for these to decide, the trace would depend on how soon helpers are done.
@@ -217,19 +219,19 @@ class Search:
         elif (told := self._in_flight.pop_complete()) is None:
             return None
         self._waits_for_a_batch = False
-        slots = [] if told is None else [self._traced(slot) for slot in told.slots]
+        slots: list[TracedSlot] = []
+        metrics: dict[str, float] = {}
         if told is not None:
+            slots = [self._traced(slot) for slot in told.slots]
             if self._early_stopping is not None:
                 _tell_curves(self._early_stopping, map(self._in_flight.record, told.new_keys))
             formulas = [Formula.from_tokens(slot.tokens) for slot in slots]
-            self._metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
+            metrics = self._proposer.tell(formulas, [slot.reward for slot in slots])
         proposed = self._proposed()
         state = self._proposer.state()
         batch, trace = None, self._steps[-1].trace if self._steps else self._trace
         if told is not None:
-            batch = BatchRecord(
-                batch=told.number, told_at=datetime.now(UTC), metrics=self._metrics, digest=digest(state)
-            )
+            batch = BatchRecord(batch=told.number, told_at=datetime.now(UTC), metrics=metrics, digest=digest(state))
             trace = extend(trace, told.number, slots, batch.digest)
         return _Step(
             told=batch,
@@ -262,7 +264,9 @@ class Search:
             ),
         )
         self._trace = step.trace
-        self._batches_told += step.told is not None
+        if step.told is not None:
+            self._batches_told += 1
+            self._metrics = dict(step.told.metrics)
         self._asked += len(new)
         self._batches_asked += batch is not None
         if batch is not None and batch.new_keys:

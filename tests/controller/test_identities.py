@@ -62,11 +62,31 @@ def test_helpers_that_die_are_noticed_and_replaced(pool: IdentityPool) -> None:
             helper.process.wait()
 
 
+def test_a_helper_that_cannot_be_started_again_is_an_error(pool: IdentityPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory is short: nobody must wait for it for ever."""
+    pool.of(FORMULAS[:2]).take()
+    for helper in pool._helpers:
+        helper.process.kill()
+        helper.process.wait()
+
+    def fail(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with pytest.raises(RunPausedError, match=r"no process that computes identities can be started: .*unavailable"):
+        pool.of(FORMULAS[:2]).take()
+    with pytest.raises(RunPausedError, match="no process that computes identities can be started"):
+        IdentityPool(2).of(FORMULAS[:2])
+
+
 def test_nothing_is_left_of_a_closed_pool(pool: IdentityPool) -> None:
     answer = pool.of(FORMULAS)
-    processes = [helper.process for helper in pool._helpers]
+    helpers = list(pool._helpers)
     pool.close()
-    assert [process.wait(5) for process in processes] == [-signal.SIGKILL] * 2
+    assert [helper.process.wait(5) for helper in helpers] == [-signal.SIGKILL] * 2
+    for helper in helpers:
+        helper.thread.join(5)
+        assert not helper.thread.is_alive()
     with pytest.raises((CancelledError, RunPausedError)):
         answer.take()
     assert len(pool.of(FORMULAS).take()) == len(FORMULAS), "others are started"

@@ -304,10 +304,12 @@ def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypa
     monkeypatch.setattr(identity_pool.Answer, "is_ready", property(lambda _: helpers_are_done))
     config = RANDOM.model_copy(update={"evaluations": 10, "batch": 5, "lag": 2})
     store.create_run("first", config, command="", versions={})
-    run = Search(store, "first")
+    spy = spy_on(config)
+    run = Search(store, "first", spy)
     first = run.ask()
     assert len(first) == 5, "with nobody at work there is nothing to do but to wait"
     assert run.ask() == []
+    assert spy.calls == ["ask"] * 2, "the second batch is proposed while helpers are at it"
     run.tell(answer(job) for job in first[:3])
     assert run.ask() == []
     summary = store.summary("first")
@@ -318,6 +320,16 @@ def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypa
     run.tell(answer(job) for job in first[3:] + second)
     helpers_are_done = False
     assert (run.ask(), run.is_done) == ([], True)
+
+
+def test_a_run_whose_controller_is_lost_does_not_begin_another(store: Store) -> None:
+    """As one that benchmarks/archive_runs.py has packed."""
+    store.create_run("first", RANDOM, command="", versions={})
+    Search(store, "first").ask()
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM controllers")
+    with pytest.raises(RunError, match="run 'first' has no controller state any more"):
+        Search(store, "first")
 
 
 def test_helpers_do_not_change_the_trace(
@@ -335,7 +347,7 @@ def test_helpers_do_not_change_the_trace(
     [
         {"controller": "random", "evaluations": 60},
         {"controller": "ppo", "evaluations": 43},
-        {"controller": "exhaustive", "space": NARROW.space, "repeat_best": 4},
+        {"controller": "exhaustive", "space": NARROW.space, "repeats": 3, "repeat_best": 4},
         {"controller": "random", "space": NARROW.space, "lag": 5},
         {"controller": "local", "early_stopping": EarlyStoppingSettings(calibration=3), "evaluations": 60},
     ],
