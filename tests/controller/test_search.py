@@ -308,8 +308,8 @@ def test_results_are_told_while_helpers_are_at_identities(store: Store, monkeypa
     run = Search(store, "first", spy)
     first = run.ask()
     assert len(first) == 5, "with nobody at work there is nothing to do but to wait"
+    assert spy.calls == ["ask"] * 2, "the second batch is proposed while helpers are at the first"
     assert run.ask() == []
-    assert spy.calls == ["ask"] * 2, "the second batch is proposed while helpers are at it"
     run.tell(answer(job) for job in first[:3])
     assert run.ask() == []
     summary = store.summary("first")
