@@ -38,14 +38,17 @@ def main() -> None:
 
 def archive(folder: Path, into: Path) -> Path:
     """Packs one run of a search that is done; its finals may still be going on."""
-    with RunFolder(folder).open() as (store, name):
+    run = RunFolder.at(folder)
+    if not run.store.is_file():
+        raise SystemExit(f"error: {folder} has no store.sqlite of its own; a run in a shared database stays there")
+    with run.open() as (store, name):
         state = store.run(name).state
     if state is not RunState.DONE:
         raise SystemExit(f"error: the search of {folder} is {state.value}; only one that is done is archived")
     packed = into / f"{folder.name}.tar.xz"
     with TemporaryDirectory() as temporary:
         store_file = Path(temporary) / "store.sqlite"
-        with closing(sqlite3.connect(folder / "store.sqlite")) as source, closing(sqlite3.connect(store_file)) as copy:
+        with closing(sqlite3.connect(run.store)) as source, closing(sqlite3.connect(store_file)) as copy:
             source.backup(copy)
             for statement in SHORTENED:
                 copy.execute(statement)

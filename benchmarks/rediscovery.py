@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tables: dict[tuple[str, ...], list[Sequence[object]]] = {SEARCH: [], FINALS: [], BEST: [], BETA: []}
     for folder in parser.parse_args().runs:
-        with RunFolder(folder).open() as (store, name):
+        with RunFolder.at(folder).open() as (store, name):
             run, finals = store.run(name), store.finals.get(name)
             found = seen(store, run, finals)
             tables[SEARCH] += search_rows(store, run, found)

@@ -10,6 +10,7 @@ import pytest
 from actsearch.landscape import Landscape, load, save
 from actsearch_cli.main import run
 from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, tiny
+from tests.cli.programs import assert_as_promised
 
 FAST = ["bench", "--processes", "1", "--seeds", "3"]
 
@@ -45,6 +46,7 @@ def test_bad_input_gets_one_line(arguments: list[str], expected: str, capsys: py
 def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*FAST, "--controllers", "random,random_new", "--evaluations", "120", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert_as_promised("bench", found | {"early_stopping": None})
     assert (found["landscape"], found["seeds"]) == ("one_unit", 3)
     assert list(found["controllers"]) == ["random", "random_new"]
     for controller in found["controllers"].values():

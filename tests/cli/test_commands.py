@@ -16,6 +16,7 @@ from actsearch.config import EarlyStoppingSettings, FinalsSettings, RunConfig
 from actsearch.errors import ConfigError, UnknownNameError
 from actsearch_cli.main import app, run
 from actsearch_cli.settings import resolve
+from tests.cli.programs import assert_as_promised
 
 BAD_INPUT = [
     (["search", "--child", "resnet21"], "no child named 'resnet21'; known: nf_resnet8, "),
@@ -216,7 +217,7 @@ def test_unknown_names_are_callers_errors() -> None:
 def test_show_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["show", "sigmoid(beta*x)*x", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert {"formula", "latex", "canonical", "names", "derivative", "properties"} <= shown.keys()
+    assert_as_promised("show", shown)
     assert shown["names"] == ["Swish"]
     assert shown["canonical"] == "x*sigmoid(beta*x)"
     assert shown["properties"]["strict_swish"] is True
@@ -236,7 +237,9 @@ def test_space_sample(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "list", "--json"]) == 0
-    rows = {row["name"]: row["here"] for row in json.loads(capsys.readouterr().out)}
+    document = json.loads(capsys.readouterr().out)
+    assert_as_promised("data list", document)
+    rows = {row["name"]: row["here"] for row in document}
     assert rows["fashion-mini"] is True
     assert rows["digits"] is True
     assert rows["cifar10"] is False

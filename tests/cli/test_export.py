@@ -11,6 +11,7 @@ import pytest
 
 from actsearch_cli.main import run
 from tests.actsearch.stored_run import SEARCH, stored_run
+from tests.cli.programs import assert_as_promised
 
 SWISH = "x*sigmoid(beta*x)"
 
@@ -85,6 +86,7 @@ def exported(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_json_and_csv_hold_every_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(exported(["first"], capsys))
+    assert_as_promised("export --format json", rows)
     assert [tuple(row["tokens"]) for row in rows] == [tokens for tokens, *_ in SEARCH]
     assert [row["reward"] for row in rows] == [reward or 0.0 for _, reward, *_ in SEARCH]
     assert {"evaluation", "formula", "outcome", "reason", "val_accuracy", "seed", "steps", "seconds"} <= rows[0].keys()

@@ -20,6 +20,7 @@ from actsearch_controller.finals.loop import begin, drive
 from actsearch_controller.finals.progress import FinalsProgress
 from actsearch_workers.sight import QueueStatus, WorkerState
 from tests.actsearch.stored_run import stored_run
+from tests.cli.programs import assert_as_promised
 from tests.controller.synthetic import ShuffledEvaluator
 
 SMALL = FinalsSettings(finalists=2, seeds=3, children=("nf_resnet8", "resnet20"), steps=5)
@@ -88,7 +89,9 @@ def test_a_second_call_prints_what_is_there(folder: RunFolder, capsys: pytest.Ca
 def test_json_has_every_number(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     finals(folder)
     assert actsearch(["finals", "first", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)["finals"]
+    printed = json.loads(capsys.readouterr().out)
+    document = printed["finals"]
+    assert_as_promised("finals", printed, document, *document["functions"])
     assert (document["state"], document["reference"], document["seeds"]) == ("done", "ReLU", 3)
     assert document["children"] == list(SMALL.children)
     assert document["settings"]["finalists"] == 2

@@ -16,6 +16,7 @@ from actsearch_cli.main import run as actsearch
 from actsearch_controller.finals.progress import FinalsProgress
 from actsearch_controller.finals.verification import begin, drive
 from actsearch_workers import data
+from tests.cli.programs import assert_as_promised
 from tests.cli.test_finals import RECIPES, finals, folder, trained
 from tests.controller.synthetic import ShuffledEvaluator
 
@@ -56,7 +57,9 @@ def test_a_second_call_prints_what_is_there(folder: RunFolder, capsys: pytest.Ca
 def test_json_has_every_number(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     verified(folder)
     assert actsearch(["verify", "first", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)["verification"]
+    printed = json.loads(capsys.readouterr().out)
+    document = printed["verification"]
+    assert_as_promised("verify", printed, document, *document["functions"], *document["correlations"])
     assert (document["number"], document["state"], document["reference"], document["seeds"]) == (1, "done", "ReLU", 2)
     assert document["settings"] == {"data": ["digits"], "children": ["resnet8"], "seeds": 2, "steps": 7}
     assert document["grounds"] == ["resnet8 on digits"]

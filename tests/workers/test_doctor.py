@@ -18,6 +18,7 @@ from actsearch_workers.data import load
 from actsearch_workers.doctor import Finding
 from actsearch_workers.server import LocalServer
 from actsearch_workers.sight import QueueStatus, WorkerState
+from tests.cli.programs import assert_as_promised
 
 
 @pytest.fixture
@@ -106,5 +107,6 @@ def test_the_command_prints_a_line_each_and_exits_1_when_something_is_wrong(
     assert capsys.readouterr().out.split() == ["ok", "CPU", "one"]
     assert actsearch(["doctor", "--json", "--redis-url", f"unix://{tmp_path}/none"]) == 1
     document = json.loads(capsys.readouterr().out)
+    assert_as_promised("doctor", document)
     assert [(finding["name"], finding["is_wrong"]) for finding in document] == [("CPU", False), ("server", True)]
     assert "--redis-url" in document[1]["advice"]
