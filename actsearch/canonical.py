@@ -30,7 +30,10 @@ def canonical(expression: Expression) -> Expression:
     """
     seen = [expression]
     for _ in range(MAX_PASSES):
-        simpler = _number_betas(Expression(settle(seen[-1].expr, X), seen[-1].initial))
+        settled = settle(seen[-1].expr, X)
+        if settled is seen[-1].expr and len(seen) > 1:
+            return seen[-1]  # its β are numbered already
+        simpler = _number_betas(Expression(settled, seen[-1].initial))
         if simpler in seen:
             return min(seen[seen.index(simpler) :], key=lambda e: e.full_text)
         seen.append(simpler)

@@ -165,6 +165,7 @@ def kinks(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     return {u: (1, 1), sympy.Abs(u): (1, -1), relu: (1, 0), min0: (0, 1)}
 
 
+@lru_cache(maxsize=1000)
 def _exponentials(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     half = sympy.S.Half
     return {
@@ -175,10 +176,12 @@ def _exponentials(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     }
 
 
+@lru_cache(maxsize=1000)
 def _gates(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     return {sympy.S.One: (1, 0), sigmoid(u): (0, 1), sigmoid(-u): (1, -1)}
 
 
+@lru_cache(maxsize=1000)
 def _soft_pluses(u: sympy.Expr) -> dict[sympy.Expr, Vector]:
     return {u: (1, 0), softplus(u): (0, 1), softplus(-u): (-1, 1)}
 

@@ -38,7 +38,7 @@ from actsearch_workers.worker import ALIVE_SECONDS, HEARTBEAT_SECONDS, LEASE_SEC
 MACHINE = Environment(torch="none", numpy="none", device="simulated", activations="none")
 LAYERS = (("stem", 8), ("1.a", 8), ("1.b", 8), ("2.a", 16), ("2.b", 16), ("3.a", 32), ("3.b", 32))
 """Activations of a child of nf_resnet8's size."""
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.05
 
 Fate = Literal["result", "fail", "vanish"]
 

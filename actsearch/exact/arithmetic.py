@@ -69,9 +69,12 @@ def total(run: Run, *terms: Raw) -> Raw:
     return result
 
 
-def swallowed(operand: Raw, result: Raw, bits: int) -> bool:
-    """Whether a function of one number may have rounded it away: tanh(200), cos(1e-80), softplus(200), atan(1e80)."""
-    return result in (fone, fnone, operand) or _size(operand) > bits
+def swallowed(operation: Callable[..., Raw], operand: Raw, result: Raw, bits: int) -> bool:
+    """Whether a function of one number may have rounded it away: tanh(200), cos(1e-80), softplus(200), atan(1e80).
+
+    |u| is u itself, and nothing is rounded.
+    """
+    return operation is not _absolute and (result in (fone, fnone, operand) or _size(operand) > bits)
 
 
 def _product(run: Run, *factors: Raw) -> Raw:
@@ -229,12 +232,16 @@ def _heaviside(run: Run, u: Raw) -> Raw:
     return fzero if u[0] else fone
 
 
+def _absolute(run: Run, u: Raw) -> Raw:
+    return libmp.mpf_abs(u, run.bits, "n")
+
+
 def _plain(function: Callable[..., Raw]) -> Callable[..., Raw]:
     return lambda run, u: function(u, run.bits, "n")
 
 
 OPERATIONS: Mapping[str, Callable[..., Raw]] = MappingProxyType({
-    "Abs": _plain(libmp.mpf_abs),
+    "Abs": _absolute,
     "Add": total,
     "Heaviside": _heaviside,
     "Max": _largest,

@@ -159,7 +159,7 @@ def _program(roots: tuple[sympy.Expr, ...]) -> _Program:
 
 def _attempt(operation: Callable[..., Raw], run: Run, operands: list[Any]) -> Raw | NumericError:
     if len(operands) == 1 and (known := _kept(operation, run.bits, operands[0])) is not None:
-        if swallowed(operands[0], known, run.bits):
+        if swallowed(operation, operands[0], known, run.bits):
             run.swallows = True
         return known
     try:

@@ -1,6 +1,7 @@
 """The look in float64 that spares exact arithmetic: it may only leave out what would change nothing."""
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -10,6 +11,7 @@ import sympy
 from actsearch.canonical import canonical
 from actsearch.config import SpaceSettings
 from actsearch.exact import value
+from actsearch.exact.values import _Program
 from actsearch.expression import Expression, X, expression_of
 from actsearch.points import POINTS, Look, betas_at, rounded
 from actsearch.reader import read
@@ -32,6 +34,24 @@ def test_one_run_beside_a_look_gives_the_digits_of_two_that_agree() -> None:
     for expression in drawn(60, 1):
         names = tuple(expression.initial)
         assert Look(expression.expr, names).exact(expression) == exact_values(expression, names), expression
+
+
+def test_a_look_spares_a_second_run_where_nothing_is_rounded_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run a point of |x| and of x·|x|: an absolute value equals its operand and has lost nothing of it."""
+    runs, run = [0], _Program.run
+
+    def counted(*args: Any) -> Any:
+        runs[0] += 1
+        return run(*args)
+
+    monkeypatch.setattr(_Program, "run", counted)
+    for text in ("abs(x)", "x*abs(x) + sin(x)"):
+        expression = read(text)
+        Look(expression.expr, ()).exact(expression)
+    assert runs[0] == 2 * len(POINTS)
+    tanh = read("tanh(abs(x))")
+    Look(tanh.expr, ()).exact(tanh)
+    assert runs[0] > 3 * len(POINTS), "tanh(131.57) is 1 to 60 digits"
 
 
 def test_what_a_look_shows_is_there() -> None:

@@ -1,6 +1,7 @@
 """Quarantine, handing back, environments, and runs of one name: what the queue does besides surviving faults."""
 
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import redis
@@ -91,6 +92,21 @@ def test_what_is_handed_back_is_nobodys_failure(connection: redis.Redis) -> None
     assert evaluator.status().retries == 3, "tried again, which `status` and the metrics do not call failed"
     waiting = connection.lrange(QUEUE_KEY, 0, -1)
     assert job_id(RUN, job(1).evaluation, 3).encode() in waiting
+
+
+def test_results_that_come_at_short_intervals_are_handed_over_together(connection: redis.Redis) -> None:
+    """One at a time costs the controller most of its time once there are a hundred a second."""
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(number) for number in range(1, 6)])
+    publish(connection, expected(job(1)))
+    assert [e.evaluation for e in collect(evaluator)] == [job(1).evaluation], "the first waits for no other"
+    timers = [Timer(0.02 * number, publish, (connection, expected(job(number)))) for number in (2, 3)]
+    for timer in timers:
+        timer.start()
+    assert {e.evaluation for e in evaluator.collect(2)} == {job(2).evaluation, job(3).evaluation}
+    publish(connection, expected(job(4)))
+    assert len(evaluator.collect(0)) == 1, "who does not want to wait gets what is there"
 
 
 def test_runs_of_one_name_do_not_read_each_others_results(connection: redis.Redis, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ LOST_SECONDS = 1.5
 """How long a job must be found nowhere to count as lost: between the queue and a worker's hands it is in neither."""
 UNFIT_SECONDS = 20.0
 """How long no worker must fit a run whose workers are all known: longer than a dead one counts as there."""
+GATHER_SECONDS = 0.1
+"""Results that come within this of those handed over before wait for more: each handing over costs transactions."""
 PATIENCE_SECONDS = 300.0
 """How long the server may be away in mid-run before the run pauses."""
 SILENT_MILLISECONDS = 4000
@@ -78,6 +80,7 @@ class RqEvaluator:
         self._silent = 0
         self._unfit_since: float | None = None
         self._next_sweep = 0.0
+        self._gather_until = 0.0
         self._unreachable_since: float | None = None
         self._status = QueueStatus()
 
@@ -104,6 +107,7 @@ class RqEvaluator:
                 that has been away for too long; no worker that fits, where none may come.
         """
         deadline = time.monotonic() + timeout_seconds
+        time.sleep(max(0.0, min(self._gather_until, deadline) - time.monotonic()))
         while True:
             try:
                 self._tell_server()
@@ -121,6 +125,7 @@ class RqEvaluator:
             except redis.exceptions.RedisError as err:
                 raise RunPausedError(f"the Redis-compatible server fails: {err}") from err
             if evaluations or time.monotonic() >= deadline:
+                self._gather_until = time.monotonic() + GATHER_SECONDS if evaluations else 0.0
                 return evaluations
 
     def release(self, evaluations: Sequence[Evaluation]) -> None:
