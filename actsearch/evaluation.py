@@ -21,6 +21,9 @@ from actsearch.errors import ConfigError
 MAX_BYTES = 64 * 1024
 """Limit of a job's and of an evaluation's JSON."""
 
+HISTOGRAM_BINS = 40
+"""Bins of a layer's pre-activations over [-10, 10], each 0.5 wide."""
+
 Accuracy = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 """A whole number that databases and JSON readers keep."""
@@ -148,6 +151,24 @@ class LayerRecord(Settings):
     """Counts of pre-activations (what the activation received) on validation images, in equal bins over [-10, 10];
     the first and last bin also hold what lies outside."""
 
+    def check_answers(self, job: Job) -> None:
+        """`ConfigError`, one line, where this cannot be a layer of that job's child: a report would stumble over it."""
+        for name, values in self.betas.items():
+            if not _is_beta(name, at_most=len(job.tokens)):
+                raise ConfigError(f"layer {self.name[:80]!r}: {name[:80]!r} is no β of the function")
+            if not 1 <= len(values) <= self.channels:
+                raise ConfigError(f"layer {self.name[:80]!r}: {len(values)} values of {name}, {self.channels} channels")
+        if len(self.histogram) != HISTOGRAM_BINS:
+            raise ConfigError(
+                f"layer {self.name[:80]!r}: a histogram of {len(self.histogram)} bins, not {HISTOGRAM_BINS}"
+            )
+
+
+def _is_beta(name: str, *, at_most: int) -> bool:
+    """Whether it names one of so many β: beta, beta2, …; no token has more than one."""
+    # How many β its canonical form has is not asked: that is worth milliseconds of sympy a result.
+    return name == "beta" or name in {f"beta{k}" for k in range(2, at_most + 1)}
+
 
 class Evaluation(_Message):
     """What became of one job."""
@@ -199,6 +220,8 @@ class Evaluation(_Message):
             raise ConfigError("stopped early, though the job has no rung")
         if job.measures_test and self.outcome is Outcome.TRAINED and self.test_accuracy is None:
             raise ConfigError("no test_accuracy, which the job asks for")
+        for layer in self.layers:
+            layer.check_answers(job)
 
     @property
     def reward(self) -> float:

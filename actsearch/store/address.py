@@ -67,6 +67,15 @@ def without_password(url: URL) -> URL:
     return bare.difference_update_query(["password", "sslpassword"])
 
 
+def is_same_database(one: URL, other: URL) -> bool:
+    """Whether both are the same user's at the same place, whatever their passwords and other options."""
+    return _place(one) == _place(other)
+
+
+def _place(url: URL) -> tuple[object, ...]:
+    return url.username, url.host, url.port, url.database, url.query.get("host"), url.query.get("port")
+
+
 def holds_password(url: URL) -> bool:
     return url.password is not None or any("password" in key for key in url.query)
 

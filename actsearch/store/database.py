@@ -47,6 +47,12 @@ _VERSION = Table(
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a connection waits for another one's SQLite transaction."""
 
+INSUFFICIENT_PRIVILEGE = "42501"
+"""PostgreSQL's code of a right that a role does not have."""
+
+_GRANTED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+"""What the owner of a table lets others do with it; to change the table itself is the owner's alone."""
+
 CONNECT_SECONDS = 10
 """How long a PostgreSQL server may take to answer."""
 
@@ -66,7 +72,8 @@ def connect(where: str | Path | URL, *, create: bool) -> Engine:
 
     Raises:
         StoreMissingError: no such file, or an empty database.
-        RunError: no such database, a URL that is none, or a database of a newer actsearch.
+        RunError: no such database, a URL that is none, or a database of a newer actsearch; once it is open, a right
+            that the user of a PostgreSQL database does not have.
     """
     url = _url(where)
     is_sqlite = url.get_backend_name() == "sqlite"
@@ -81,7 +88,8 @@ def connect(where: str | Path | URL, *, create: bool) -> Engine:
         _bring_up_to_date(engine, create=create)
     except DBAPIError as err:
         engine.dispose()
-        raise RunError(f"cannot open the run store {shown(url)}: {_line(err.orig)}") from err
+        why = _denied(err.orig, err.statement) or _line(err.orig)
+        raise RunError(f"cannot open the run store {shown(url)}: {why}") from err
     except RunError:
         engine.dispose()
         raise
@@ -92,6 +100,8 @@ def connect(where: str | Path | URL, *, create: bool) -> Engine:
         is_infrastructure = isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError)
         if is_infrastructure and not context.is_pre_ping:
             raise RunPausedError(f"the run store {shown(url)} fails: {_line(context.original_exception)}")
+        if denied := _denied(context.original_exception, context.statement):
+            raise RunError(f"the run store {shown(url)} does not let its user do that: {denied}")
 
     return engine
 
@@ -109,6 +119,17 @@ def writer(engine: Engine) -> Engine:
     A transaction that reads first and asks for the lock later fails at once when another one has written between.
     """
     return engine.execution_options(actsearch_writes=True)
+
+
+def _denied(err: BaseException | None, statement: str | None) -> str | None:
+    """Which right a PostgreSQL role lacks for a statement and who can help, in one line; None for any other error."""
+    if getattr(err, "sqlstate", None) != INSUFFICIENT_PRIVILEGE:
+        return None
+    right = (statement or "?").split(maxsplit=1)[0].upper()
+    # The rest of its message is the statement, and a pointer into it.
+    primary = getattr(getattr(err, "diag", None), "message_primary", None)
+    who = "its owner can grant it" if right in _GRANTED else "the tables' owner makes and changes them"
+    return f"{_line(primary or err)} ({right}); {who}, see docs/shared-store.md"
 
 
 def _line(err: object) -> str:

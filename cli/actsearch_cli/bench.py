@@ -1,7 +1,6 @@
 """`actsearch bench`: controllers side by side on a landscape, without training."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from actsearch.cores import usable_cores
 from actsearch_cli.counting import counted
 from actsearch_cli.options import Json
 
@@ -88,7 +88,7 @@ def command(
     _check_writable("--figure", figure)
     draw = None if figure is None else _drawer(figure)
     table = load(landscape)
-    processes = min(processes or len(os.sched_getaffinity(0)), len(names) * seeds)
+    processes = min(processes or usable_cores(), len(names) * seeds)
     stopping = _early_stopping(table, early_stopping, keep)
     configs = {name: config.model_copy(update={"controller": name}) for name in names}
     found = compare(table, configs, seeds=seeds, processes=processes, watch=counted)

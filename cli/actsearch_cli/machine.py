@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actsearch.cores import usable_cores
 from actsearch.runs import RunFolder
 from actsearch_cli.link import Link
 
@@ -114,4 +115,4 @@ def _devices(wanted: str, workers: int | None) -> list[str]:
     gpus = check_device(wanted)
     if wanted == "auto" and gpus:
         return [f"cuda:{k % gpus}" for k in range(workers or gpus)]
-    return ["cpu" if wanted == "auto" else wanted] * (workers or len(os.sched_getaffinity(0)))
+    return ["cpu" if wanted == "auto" else wanted] * (workers or usable_cores())

@@ -97,23 +97,28 @@ def existing_run(runs_dir: Path, run: str, store: str | None) -> "RunFolder":
     """The folder of the run that a command line names; `RunError` where there is none."""
     from actsearch.runs import find_run
 
-    return _with_password(find_run(runs_dir, run, database=shared_store(store)))
+    database = shared_store(store)
+    return _with_password(find_run(runs_dir, run, database=database), database)
 
 
 def existing_runs(runs_dir: Path, store: str | None) -> "list[RunFolder]":
     """Every run's folder, oldest first: under `runs_dir`, or of a shared database where one is named."""
     from actsearch.runs import run_folders
 
-    return [_with_password(folder) for folder in run_folders(runs_dir, database=shared_store(store))]
+    database = shared_store(store)
+    return [_with_password(folder, database) for folder in run_folders(runs_dir, database=database)]
 
 
-def _with_password(folder: "RunFolder") -> "RunFolder":
-    """The folder with the password of its database, which is not written there."""
-    from actsearch.store.address import holds_password, with_password
+def _with_password(folder: "RunFolder", known: "URL | None") -> "RunFolder":
+    """The folder with the password of its database, which is not written there, where that is the one known here.
 
-    if folder.database is None or holds_password(folder.database):
+    A folder may be somebody else's, and name a server that only waits for our password.
+    """
+    from actsearch.store.address import is_same_database
+
+    if folder.database is None or known is None or not is_same_database(folder.database, known):
         return folder
-    return replace(folder, database=with_password(folder.database, os.environ))
+    return replace(folder, database=known)
 
 
 ConfigFile = Annotated[

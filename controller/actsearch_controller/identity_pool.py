@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import IO
 
+from actsearch.cores import usable_cores
 from actsearch.errors import RunPausedError
 from actsearch.formula import Formula
 from actsearch_controller import identities
@@ -25,6 +26,9 @@ LARGE = 64
 """Formulas from which on it pays to start helpers: they take a second to import sympy."""
 SHARE = 32
 """Formulas that a helper is given at a time: few enough that none has much left when the others are done."""
+
+ATTEMPTS = 3
+"""So many helpers may die over one share."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ class IdentityPool:
     """Computes identities, in helper processes once a batch is large.
 
     Args:
-        helpers: how many at most; None: one a core for our use, none where there is a single one.
+        helpers: how many at most; None: one a core that is ours to use, none where there is a single one.
     """
 
     def __init__(self, helpers: int | None = None) -> None:
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         self._wanted = (cores if cores > 1 else 0) if helpers is None else helpers
         self._shares: SimpleQueue[_Share | None] = SimpleQueue()
         self._helpers: list[_Helper] = []
@@ -88,7 +92,7 @@ class IdentityPool:
                 share.answer.cancel()
         for helper in self._helpers:
             self._shares.put(None)
-            helper.process.kill()
+            helper.end()
         self._helpers, self._shares = [], SimpleQueue()
 
     def __del__(self) -> None:
@@ -106,9 +110,15 @@ class _Helper:
 
     def __init__(self, shares: "SimpleQueue[_Share | None]") -> None:
         self._shares = shares
+        self._is_ended = False
         self.process = _started()
         self.thread = Thread(target=self._serve, daemon=True)
         self.thread.start()
+
+    def end(self) -> None:
+        """Its process is killed, and no other takes its place."""
+        self._is_ended = True
+        self.process.kill()
 
     def _serve(self) -> None:
         while (share := self._shares.get()) is not None:
@@ -119,17 +129,21 @@ class _Helper:
         _end(self.process)
 
     def _ask(self, formulas: Sequence[Formula]) -> list[Identity]:
-        if self.process.poll() is not None:
-            _end(self.process)
-            self.process = _started()
-        try:
-            stream = _stream(self.process.stdin)
-            stream.write(json.dumps([formula.tokens for formula in formulas]) + "\n")
-            stream.flush()
-            answer = json.loads(_stream(self.process.stdout).readline())
-        except (OSError, ValueError) as err:
-            _end(self.process)
-            raise RunPausedError("a process that computes identities has died (out of memory?)") from err
+        for _ in range(ATTEMPTS):
+            if self.process.poll() is not None and not self._is_ended:
+                _end(self.process)
+                self.process = _started()
+            try:
+                stream = _stream(self.process.stdin)
+                stream.write(json.dumps([formula.tokens for formula in formulas]) + "\n")
+                stream.flush()
+                answer = json.loads(_stream(self.process.stdout).readline())
+            except (OSError, ValueError):
+                _end(self.process)
+            else:
+                break
+        else:
+            raise RunPausedError(f"processes that compute identities died {ATTEMPTS} times in a row (out of memory?)")
         if "error" in answer:
             raise RunPausedError(answer["error"])
         return [Identity(**(fields | {"names": tuple(fields["names"])})) for fields in answer]

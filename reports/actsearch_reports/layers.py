@@ -119,10 +119,12 @@ def beta_summaries(layers: Sequence[LayerRecord], initial: Mapping[str, float]) 
 
     Args:
         layers: the child's activations, in the order of the network.
-        initial: β's initial values by name.
+        initial: β's initial values by name; a β that is not among them is no β of the function, whoever recorded it.
     """
     rows = []
     for name in beta_names(layers):
+        if name not in initial:
+            continue
         parts = [(ALL_LAYERS, *pooled_betas(layers, name))]
         parts += [(layer.name, *beta_values(layer, name)) for layer in layers_with(layers, name)]
         rows += [_beta_summary(layer, name, initial[name], v, w) for layer, v, w in parts]

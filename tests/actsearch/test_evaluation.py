@@ -7,8 +7,9 @@ import pytest
 
 from actsearch.config import ChildSettings, Recipe
 from actsearch.errors import ConfigError
-from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, Outcome, Rung
+from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, LayerRecord, Outcome, Rung
 
+LAYER: dict[str, Any] = {"name": "act", "channels": 2, "betas": {"beta": [0.5, 1.5]}, "histogram": [1] * 40}
 FORECAST = ((0.2, 0.1), (0.4, 0.5), (0.5, 0.5), (0.6, 0.9))
 
 
@@ -112,12 +113,27 @@ def test_an_evaluation_out_of_range_is_refused_in_one_line(change: dict[str, Any
         ({"steps": 101}, "steps = 101: the job has 100"),
         ({"outcome": "stopped", "predicted_accuracy": 0.7}, "the job has no rung"),
         ({"test_accuracy": None}, "no test_accuracy"),
+        ({"layers": [LAYER | {"betas": {"gamma": [1.0, 2.0]}}]}, "layer 'act': 'gamma' is no β of the function"),
+        ({"layers": [LAYER | {"betas": {"beta4": [1.0, 2.0]}}]}, "layer 'act': 'beta4' is no β of the function"),
+        ({"layers": [LAYER | {"betas": {"beta\x1b": [1.0]}}]}, r"layer 'act': 'beta\\x1b' is no β of the function"),
+        ({"layers": [LAYER | {"betas": {"beta": []}}]}, "layer 'act': 0 values of beta, 2 channels"),
+        ({"layers": [LAYER | {"betas": {"beta": [1.0] * 3}}]}, "layer 'act': 3 values of beta, 2 channels"),
+        ({"layers": [LAYER | {"channels": 0}]}, "layer 'act': 2 values of beta, 0 channels"),
+        ({"layers": [LAYER | {"histogram": []}]}, "layer 'act': a histogram of 0 bins, not 40"),
+        ({"layers": [LAYER | {"histogram": [1] * 39}]}, "layer 'act': a histogram of 39 bins, not 40"),
+        ({"layers": [LAYER, LAYER | {"histogram": [1] * 42}]}, "a histogram of 42 bins, not 40"),
     ],
 )
 def test_what_cannot_be_of_a_job_is_no_answer_to_it(change: dict[str, Any], message: str) -> None:
     asked = _job().model_copy(update={"measures_test": True})
     good = Evaluation(
-        run="r", evaluation="0" * 16, outcome=Outcome.TRAINED, val_accuracy=0.7, test_accuracy=0.6, steps=100
+        run="r",
+        evaluation="0" * 16,
+        outcome=Outcome.TRAINED,
+        val_accuracy=0.7,
+        test_accuracy=0.6,
+        steps=100,
+        layers=(LayerRecord.parse(LAYER), LayerRecord.parse(LAYER | {"channels": 80, "betas": {"beta": [0.5] * 5}})),
     )
     good.check_answers(asked)
     with pytest.raises(ConfigError, match=message):

@@ -1,10 +1,12 @@
 """PostgreSQL as a store that several people and machines share: writers at once, one driver a run, clear failures."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
@@ -14,7 +16,10 @@ from actsearch.errors import ConfigError, RunError, RunExistsError, RunPausedErr
 from actsearch.runs import RunFolder, create_run, find_run, run_folders
 from actsearch.store import RunState, Store
 from actsearch.store.address import PASSWORD_FILE_VARIABLE, URL_VARIABLE, find_store, shown, without_password
+from tests.actsearch.stored_run import SEARCH, stored_run
 from tests.postgres import PASSWORD, Server
+
+SHARED_STORE = Path(__file__).parents[2] / "docs" / "shared-store.md"
 
 WRITER = """
 import sys
@@ -236,6 +241,125 @@ def test_an_option_that_is_refused_in_one_line(option: str, message: str) -> Non
     assert "hunter2" not in str(raised.value)
     assert "s3" not in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+# --- several roles ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roles(postgres_server: Server) -> Iterator[Callable[[str], URL]]:
+    """The roles of docs/shared-store.md, made by its statements, and `eve` without any right: the way of each."""
+    group, looker, _ = recipe()
+    try:
+        execute(postgres_server, "postgres", f"{group} CREATE ROLE eve LOGIN;")
+        execute(postgres_server, "actsearch", looker)
+        yield lambda user: postgres_server.url("actsearch", user)
+    finally:
+        execute(postgres_server, "postgres", "DROP DATABASE IF EXISTS actsearch WITH (FORCE);")
+        execute(postgres_server, "postgres", "DROP ROLE IF EXISTS ann, ben, cat, eve, searchers;")
+
+
+def recipe() -> list[str]:
+    """The blocks of statements in docs/shared-store.md."""
+    section = SHARED_STORE.read_text(encoding="utf-8").partition("## A role for each person\n")[2].partition("\n## ")[0]
+    return re.findall(r"(?m)(?:^    .+\n)+", section)
+
+
+def execute(server: Server, database: str, statements: str) -> None:
+    """Runs statements one by one, as psql does: not all of them may stand in a transaction."""
+    to = f"host={server.folder} user=actsearch dbname={database}"
+    with psycopg.connect(to, autocommit=True) as connection:
+        for statement in filter(str.strip, statements.split(";")):
+            connection.execute(statement.encode())
+
+
+def test_each_person_has_a_role(tmp_path: Path, roles: Callable[[str], URL]) -> None:
+    of_ann = stored_run(tmp_path / "ann", "first", database=roles("ann"))
+    assert told(roles("ben"), "first") == len(SEARCH)
+    stored_run(tmp_path / "ben", "second", database=roles("ben"))
+    with of_ann.lock():
+        for user in ("ben", "cat"):  # of one group, and of none
+            with (
+                Store.open(roles(user), create=False) as store,
+                pytest.raises(RunError, match=r"run 'first' is being driven by actsearch \S+ \d+; stop it first"),
+                store.sole_driver("first"),
+            ):
+                pass
+    with find_run(tmp_path / "there", "first", database=roles("ben")).lock():
+        assert (driver(of_ann) or "").startswith("actsearch ")
+    for user in ("ann", "cat"):
+        assert told(roles(user), "second") == len(SEARCH)
+
+
+def told(url: URL, run: str) -> int:
+    with Store.open(url, create=False) as store:
+        return store.summary(run).told
+
+
+def test_a_member_brings_the_tables_of_another_up_to_date(roles: Callable[[str], URL]) -> None:
+    make_older(roles("ann"))
+    with pytest.raises(RunError, match=r"cannot open the run store .*must be owner of table .* \(CREATE\); ") as raised:
+        Store.open(roles("cat"), create=False)
+    assert_one_line(raised)
+    with Store.open(roles("ben"), create=False) as store:
+        assert store.runs() == []
+
+
+def make_older(url: URL) -> None:
+    """Makes the tables, as the last but one schema has them."""
+    Store.open(url).close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for index in ("outcome", "replicate", "reward"):
+            connection.execute(text(f"DROP INDEX ix_evaluations_{index}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+    engine.dispose()
+
+
+def test_a_role_without_rights_gets_one_line(tmp_path: Path, roles: Callable[[str], URL]) -> None:
+    with pytest.raises(
+        RunError, match=r"permission denied for schema public \(CREATE\); .*docs/shared-store.md"
+    ) as raised:
+        Store.open(roles("eve"))
+    assert_one_line(raised)
+    create_run(tmp_path, "first", RunConfig(), database=roles("ann"))
+    with pytest.raises(
+        RunError, match=r"cannot open .* permission denied for table alembic_version \(SELECT\); "
+    ) as raised:
+        Store.open(roles("eve").set(password="hunter2"), create=False)
+    assert_one_line(raised)
+
+
+def test_a_role_that_only_looks_gets_one_line_when_it_writes(tmp_path: Path, roles: Callable[[str], URL]) -> None:
+    create_run(tmp_path, "first", RunConfig(), database=roles("ann"))
+    url = roles("cat").set(password="hunter2")
+    with Store.open(url) as store:
+        with pytest.raises(RunError, match=r"the run store .*denied for table runs \(UPDATE\); ") as raised:
+            store.set_state("first", RunState.DONE)
+        assert_one_line(raised)
+        assert store.run("first").state is not RunState.DONE
+    with pytest.raises(RunError, match=r"the run store .*permission denied for \w+ runs\w* \(INSERT\); ") as raised:
+        create_run(tmp_path, "second", RunConfig(), database=url)
+    assert_one_line(raised)
+    assert not (tmp_path / "second").exists()
+
+
+def assert_one_line(raised: pytest.ExceptionInfo[RunError]) -> None:
+    assert "\n" not in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_tables_of_one_role_are_given_to_the_group(postgres_server: Server, roles: Callable[[str], URL]) -> None:
+    execute(postgres_server, "postgres", "CREATE ROLE dan LOGIN; CREATE DATABASE older OWNER dan")
+    try:
+        with Store.open(postgres_server.url("older", "dan")) as store:
+            store.create_run("first", RunConfig(), command="", versions={})
+        execute(postgres_server, "older", recipe()[-1])
+        execute(postgres_server, "postgres", "ALTER ROLE ben IN DATABASE older SET role = 'searchers'")
+        with Store.open(postgres_server.url("older", "ben")) as store:
+            store.set_state("first", RunState.DONE)
+    finally:
+        execute(postgres_server, "postgres", "DROP DATABASE IF EXISTS older WITH (FORCE); DROP ROLE dan")
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

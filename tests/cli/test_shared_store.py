@@ -3,7 +3,11 @@
 import csv
 import io
 import json
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy.engine import URL
@@ -12,12 +16,16 @@ import actsearch
 from actsearch.errors import RunError
 from actsearch.runs import RunFolder
 from actsearch.store import RunState
+from actsearch_cli.machine import Machine
 from actsearch_cli.main import run
+from actsearch_cli.options import existing_run
 from actsearch_controller import driving
+from actsearch_workers import pool
+from actsearch_workers.connection import Address
 from tests.actsearch.stored_run import SEARCH, stored_run
 from tests.cli.test_status import seen
 from tests.cli.test_verify import verified
-from tests.postgres import Server
+from tests.postgres import PASSWORD, Server
 
 
 @pytest.fixture
@@ -131,3 +139,148 @@ def test_results_from_python(there: Path, postgres_url: URL) -> None:
     assert found.best().val_accuracy == 0.95
     with pytest.raises(RunError):
         actsearch.load("first", there)
+
+
+@pytest.mark.parametrize(
+    ("named", "goes"),
+    [
+        ("postgresql+psycopg://ann@db.example.org/actsearch", True),
+        ("postgresql+psycopg://ann@db.example.org:5432/actsearch", True),
+        ("postgresql+psycopg://ann@evil.example.org/actsearch", False),
+        ("postgresql+psycopg://eve@db.example.org/actsearch", False),
+        ("postgresql+psycopg://ann@db.example.org:1/actsearch", False),
+        ("postgresql+psycopg://ann@db.example.org/other", False),
+        ("postgresql+psycopg://ann@db.example.org/actsearch?host=evil.example.org", False),
+        ("postgresql+psycopg://ann@db.example.org/actsearch?hostaddr=192.0.2.1", True),
+    ],
+)
+def test_a_password_goes_to_the_database_that_it_is_for(
+    named: str, goes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's folder may be a gift, and name a server that waits for passwords."""
+    (tmp_path / "gift").mkdir()
+    (tmp_path / "gift" / "config.toml").write_text("", encoding="utf-8")
+    (tmp_path / "gift" / "store.url").write_text(f"{named}\n", encoding="utf-8")
+    (tmp_path / "password").write_text("hunter2\n", encoding="utf-8")
+    monkeypatch.setenv("ACTSEARCH_STORE_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.delenv("ACTSEARCH_STORE_URL", raising=False)
+    path = str(tmp_path / "gift")
+    unknown = existing_run(tmp_path, path, None).database
+    assert unknown is not None
+    assert not unknown.password, "nothing says which database the password is for"
+    monkeypatch.setenv("ACTSEARCH_STORE_URL", "postgresql://ann@db.example.org/actsearch?sslmode=verify-full")
+    database = existing_run(tmp_path, path, None).database
+    assert database is not None
+    assert (database.password or None) == ("hunter2" if goes else None)
+    if goes:
+        assert dict(database.query) == {"sslmode": "verify-full"}, "nothing of it is the folder's"
+
+
+class Curious:
+    """A server that asks whoever comes for a password, and keeps the answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            with client:
+                while len(client.recv(10_000)) == 8:  # asks for encryption
+                    client.sendall(b"N")
+                client.sendall(b"R\0\0\0\x08\0\0\0\x03")  # AuthenticationCleartextPassword
+                self.answers.append(client.recv(10_000))
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def curious() -> Iterator[Curious]:
+    server = Curious()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("own", ["", "postgresql://ann@localhost:1/actsearch"])
+@pytest.mark.parametrize("how", ["PGPASSWORD", "ACTSEARCH_STORE_PASSWORD_FILE", "service file"])
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:{port}/actsearch", "localhost:{port}/actsearch?hostaddr=127.0.0.1", "x/x?host=127.0.0.1:{port}"],
+)
+def test_a_gift_learns_no_password(
+    address: str,
+    how: str,
+    own: str,
+    curious: Curious,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "gift").mkdir()
+    (tmp_path / "gift" / "config.toml").write_text("", encoding="utf-8")
+    url = f"postgresql://ann@{address.format(port=curious.port)}"
+    (tmp_path / "password").write_text("hunter2\n", encoding="utf-8")
+    (tmp_path / "services").write_text("[mine]\npassword=hunter2\n", encoding="utf-8")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("ACTSEARCH_STORE_URL", own)
+    if how == "service file":
+        url += ("&" if "?" in url else "?") + "service=mine"
+    else:
+        monkeypatch.setenv(how, "hunter2" if how == "PGPASSWORD" else str(tmp_path / "password"))
+    (tmp_path / "gift" / "store.url").write_text(f"{url}\n", encoding="utf-8")
+    assert run(["status", str(tmp_path / "gift")]) == 2
+    error = capsys.readouterr().err
+    assert "set ACTSEARCH_STORE_URL to that database, or name it by --store" in error
+    assert error.count("\n") == 1
+    assert "***" not in error
+    assert not any(curious.answers)
+
+
+@pytest.mark.parametrize("how", ["PGPASSWORD", "ACTSEARCH_STORE_PASSWORD_FILE", "ACTSEARCH_STORE_URL"])
+def test_a_folder_of_ones_own_database_gets_the_password(
+    how: str,
+    tmp_path: Path,
+    postgres_server: Server,
+    postgres_url: URL,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = stored_run(tmp_path, "first", database=postgres_url)
+    assert postgres_url.database is not None
+    guarded = postgres_server.url(postgres_url.database, "guarded")
+    postgres_server.execute(f"ALTER DATABASE {postgres_url.database} OWNER TO guarded")
+    postgres_server.execute("GRANT pg_read_all_data TO guarded")
+    (folder.path / "store.url").write_text(f"{guarded.render_as_string()}\n", encoding="utf-8")
+    (tmp_path / "password").write_text(f"{PASSWORD}\n", encoding="utf-8")
+    monkeypatch.setenv("ACTSEARCH_STORE_URL", guarded.render_as_string())
+    if how == "ACTSEARCH_STORE_URL":
+        monkeypatch.setenv(how, guarded.set(password=PASSWORD).render_as_string(hide_password=False))
+    else:
+        monkeypatch.setenv(how, PASSWORD if how == "PGPASSWORD" else str(tmp_path / "password"))
+    assert json.loads(printed(capsys, "status", str(folder.path), "--json"))["run"] == "first"
+
+
+def test_workers_are_not_given_the_password(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, str] = {}
+
+    def started(commands: Sequence[Sequence[str]], logs: Path, environment: Mapping[str, str]) -> NoReturn:
+        given.update(environment)
+        raise RunError("enough seen")
+
+    monkeypatch.setattr(pool, "LocalWorkers", started)
+    machine = Machine(devices=["cpu"], address=Address("redis://localhost:1", None), allow_user_code=False)
+    with pytest.raises(RunError, match="enough seen"), machine.started(RunFolder.at(tmp_path / "here" / "first")):
+        pass
+    for name in ("ACTSEARCH_STORE_URL", "ACTSEARCH_STORE_PASSWORD_FILE", "PGPASSWORD"):
+        assert given[name] == ""

@@ -14,7 +14,7 @@ from actsearch.errors import RunPausedError
 from actsearch.formula import Formula
 from actsearch_controller import identities, identity_pool
 from actsearch_controller.identities import Identity, identity_of
-from actsearch_controller.identity_pool import IdentityPool
+from actsearch_controller.identity_pool import ATTEMPTS, IdentityPool
 
 FORMULAS = [
     Formula.from_tokens(tokens)
@@ -48,18 +48,37 @@ def test_helpers_say_what_is_computed_here(pool: IdentityPool) -> None:
     assert list(answers[1].take()) == FORMULAS[:3]
 
 
-def test_helpers_that_die_are_noticed_and_replaced(pool: IdentityPool) -> None:
+def test_helpers_that_die_are_replaced_and_lose_nothing(pool: IdentityPool) -> None:
     answer = pool.of(FORMULAS[:2])
     time.sleep(0.2)  # each has been given its share, and takes a second to start
     for helper in pool._helpers:
         helper.process.kill()
-    with pytest.raises(RunPausedError, match="a process that computes identities has died"):
-        answer.take()
+    assert answer.take() == {formula: identity_of(formula) for formula in FORMULAS[:2]}
     for _ in range(2):
         assert pool.of(FORMULAS[:2]).take() == {formula: identity_of(formula) for formula in FORMULAS[:2]}
         for helper in pool._helpers:  # idle ones are missed by nobody
             helper.process.kill()
             helper.process.wait()
+
+
+def test_helpers_that_die_again_and_again_pause_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a formula needs more memory than there is."""
+    started: list[subprocess.Popen[str]] = []
+
+    def dying() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "input()"]
+        started.append(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, process_group=0))
+        return started[-1]
+
+    monkeypatch.setattr(identity_pool, "_started", dying)
+    monkeypatch.setattr(identity_pool, "LARGE", 1)
+    helped = IdentityPool(1)
+    try:
+        with pytest.raises(RunPausedError, match="processes that compute identities died 3 times in a row"):
+            helped.of(FORMULAS[:1]).take()
+        assert len(started) == ATTEMPTS
+    finally:
+        helped.close()
 
 
 def test_a_helper_that_cannot_be_started_again_is_an_error(pool: IdentityPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Each hostile payload, sent to a real worker: nothing runs but children, the worker lives on, its own run is served."""
 
 import json
+import logging
 import pickle
 import zlib
 from pathlib import Path
@@ -8,12 +9,17 @@ from typing import Any, cast
 
 import pytest
 import redis
+from rq.worker_registration import REDIS_WORKER_KEYS
 
+from actsearch.errors import RunPausedError
+from actsearch_workers import doctor
 from actsearch_workers.allowed_job import AllowedJob
-from actsearch_workers.jobs import FUNCTION, inbox_key, job_id, results_key
+from actsearch_workers.jobs import FUNCTION, Notice, inbox_key, job_id, publish, results_key
+from actsearch_workers.look import FIELD, queue_status
+from actsearch_workers.matching import ENVIRONMENTS_KEY
 from actsearch_workers.queue import RqEvaluator
 from tests.integration.conftest import PATIENCE_SECONDS, WorkerStarter, eventually
-from tests.integration.fake_training import QUEUED, RUN, job
+from tests.integration.fake_training import ENVIRONMENT, QUEUED, RUN, bind, expected, job
 from tests.integration.test_queue_contract import collect_all
 
 GOOD = job(1, "sleep 0").model_dump(mode="json")
@@ -123,3 +129,87 @@ def test_nothing_runs_and_the_worker_lives_on(
     assert "\nWorker one: root logged in" not in log
     assert log.count("takes again and again") == 1
     assert not [key for key in connection.scan_iter("actsearch:results:*") if RUN.encode() not in key]
+
+
+def test_no_worker_listens_to_rqs_commands(
+    connection: redis.Redis, start_workers: WorkerStarter, tmp_path: Path
+) -> None:
+    """By these whoever has the password would end a fleet with exit code 0, after which nothing starts it again."""
+    workers = start_workers("one")
+    evaluator = RqEvaluator(connection, QUEUED, max_retries=0)
+    evaluator.submit([job(1, f"pid {tmp_path}/pid 2")])
+    eventually(lambda: evaluator.collect(0.1) or (tmp_path / "pid").exists())
+    commands = [{"command": "kill-horse"}, {"command": "stop-job", "job_id": job_id(RUN, job(1).evaluation, 0)}]
+    for command in [*commands, {"command": "shutdown"}]:
+        assert connection.publish("rq:pubsub:one", json.dumps(command)) == 0, "nobody hears it"
+    assert connection.pubsub_channels() == []
+    assert list(collect_all(evaluator, 1)) == [job(1).evaluation]
+    evaluator.submit([job(2)])
+    assert list(collect_all(evaluator, 1)) == [job(2).evaluation]
+    workers.check()
+    assert (workers.restarts, evaluator.status().retries) == (0, 0)
+
+
+ESCAPES = "x\x1b]52;c;cm0gLXJmIH4=\x07\r\n12:00:00 evaluation forged\x9b2J\u2028\u202e\x00" + "y" * 10_000
+"""Writes the clipboard, forges a line, clears the screen and turns the direction of writing."""
+
+
+def assert_harmless(text: str, most: int = 2_000) -> None:
+    assert "forged" in text
+    assert text.isprintable()
+    assert len(text) < most
+
+
+def test_what_others_say_of_workers_does_nothing_to_a_terminal(connection: redis.Redis) -> None:
+    said = {"environment": ESCAPES, "versions": {ESCAPES: ESCAPES}, "idles": {"": ESCAPES, ESCAPES: ESCAPES}}
+    endless = {"environment": "", "versions": {}, "idles": {f"run{number}": "no" for number in range(10_000)}}
+    for name, facts in ((f"a{ESCAPES}", "{}"), (f"b{ESCAPES}", json.dumps(said)), ("endless", json.dumps(endless))):
+        key = f"rq:worker:{name}"
+        doing = {"birth": "now", "state": "busy", "doing": f"{ESCAPES[:80]} {ESCAPES}", FIELD: facts}
+        connection.hset(key, mapping=cast(dict[Any, Any], doing))
+        connection.sadd(REDIS_WORKER_KEYS, key)
+    connection.hset(ENVIRONMENTS_KEY, RUN, json.dumps(ENVIRONMENT.model_dump() | {"device": f"forged{ESCAPES[:80]}"}))
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1)])
+    assert_harmless(evaluator.status().environment or "")
+    first, second, third = queue_status(connection, RUN).workers
+    (version,) = second.versions.items()
+    for text in (first.name, second.name, second.environment, *second.idles.values(), *version):
+        assert_harmless(text)
+    assert all(text is None or text.isprintable() for text in (second.run, second.evaluation))
+    assert list(third.idles) == [""], "none of ours says so much"
+    (reason,) = evaluator.why_nothing_moves(1)
+    assert_harmless(reason)
+    for finding in doctor.server(connection):
+        assert str(finding).isprintable()
+        assert len(str(finding)) < 3_000
+
+
+def test_what_comes_back_forges_no_line_of_a_log(
+    connection: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("actsearch"), "propagate", True)
+    bind(connection)
+    evaluator = RqEvaluator(connection, QUEUED)
+    evaluator.submit([job(1), job(2)])
+    failed = {"evaluation": job(1).evaluation, "error": ESCAPES[:400]}
+    connection.rpush(inbox_key(RUN), json.dumps(failed))
+    assert evaluator.collect(0.1) == []
+    (record,) = caplog.records
+    assert_harmless(record.getMessage())
+    connection.rpush(inbox_key(RUN), json.dumps(failed | {"attempt": 1, "hopeless": True}))
+    with pytest.raises(RunPausedError) as paused:
+        evaluator.collect(0.1)
+    assert_harmless(str(paused.value))
+    texts = {"reason": ESCAPES[:400], "worker": ESCAPES[:150], "environment": ESCAPES[:400]}
+    publish(connection, expected(job(2)).model_copy(update=texts))
+    (evaluation,) = eventually(lambda: evaluator.collect(0.5))
+    for text in (evaluation.reason, evaluation.worker, evaluation.environment):
+        assert_harmless(text)
+    assert Notice(evaluation="", error="two  words").error == "two  words", "what is printable stays as it is"
+
+
+def test_a_jobs_description_does_nothing_to_a_workers_terminal(connection: redis.Redis) -> None:
+    one = AllowedJob(id="a-0", connection=connection)
+    one.description = ESCAPES
+    assert_harmless(one.shown)

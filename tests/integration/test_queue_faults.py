@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from actsearch.errors import RunPausedError
-from actsearch.evaluation import CurvePoint, Evaluation, Job, Outcome
+from actsearch.evaluation import CurvePoint, Evaluation, Job, LayerRecord, Outcome
 from actsearch_workers import connection as connection_module
 from actsearch_workers import pool
 from actsearch_workers.allowed_job import AllowedJob
@@ -177,6 +177,8 @@ def test_a_result_that_cannot_be_is_a_failed_attempt(connection: redis.Redis) ->
         {"steps": job(1).recipe.steps + 1},
         {"environment": "x" * 60_000},
         {"outcome": Outcome.STOPPED, "predicted_accuracy": 0.9},
+        {"layers": (LayerRecord(name="act", channels=1, betas={"gamma": (1.0,)}, histogram=(1,) * 40),)},
+        {"layers": (LayerRecord(name="act", channels=1, betas={}, histogram=(1,) * 7),)},
     ]
     bind(connection)
     evaluator = RqEvaluator(connection, QUEUED)

@@ -91,3 +91,8 @@ def test_preactivations_of_a_known_histogram() -> None:
 
 def test_no_histogram_no_rows() -> None:
     assert layers.preactivation_rows([layer("a", 1)]) == []
+
+
+def test_a_beta_that_the_function_does_not_have_is_left_out() -> None:
+    recorded = [layer("act", 4, beta=[1.0, 1.5], beta2=[0.5, 0.5])]
+    assert {row.beta for row in layers.beta_summaries(recorded, {"beta": 1.0})} == {"beta"}

@@ -170,6 +170,34 @@ def test_bad_image_folders_get_one_line(tmp_path: Path, monkeypatch: pytest.Monk
         check_dataset(f"imagefolder:{tmp_path / 'few'}", data_dir=tmp_path)
 
 
+def test_links_do_not_lead_out_of_an_image_folder(tmp_path: Path) -> None:
+    """Who may write in it could else have a worker train on what only the worker may read."""
+    folder, elsewhere = tmp_path / "a", tmp_path / "a-elsewhere"
+    _image_folder(folder)
+    _image_folder(elsewhere)
+    (tmp_path / "link").symlink_to(folder)
+    within: list[tuple[Path, str | Path]] = [(folder / "mouse", "dog"), (folder / "cat" / "20.png", "../dog/00.png")]
+    outwards: list[tuple[Path, str | Path]] = [
+        (folder / "mouse", elsewhere / "dog"),
+        (folder / "mouse", "../a-elsewhere/cat"),
+        (folder / "cat" / "20.png", elsewhere / "cat" / "00.png"),
+        (folder / "cat" / "20.png", tmp_path / "not there.png"),
+        (folder / "cat" / "20.png", "/dev/zero"),
+    ]
+    for named in (folder, tmp_path / "link"):
+        for link, target in within:
+            link.symlink_to(target)
+            check_dataset(f"imagefolder:{named}", data_dir=tmp_path)
+            assert load(f"imagefolder:{named}?size=8", data_dir=tmp_path).train
+            link.unlink()
+        for link, target in outwards:
+            link.symlink_to(target)
+            for look in (check_dataset, load):
+                with pytest.raises(ConfigError, match=f"{link.name} is a link that leads out of the folder"):
+                    look(f"imagefolder:{named}", data_dir=tmp_path)
+            link.unlink()
+
+
 USER_MODULE = """
 import numpy as np
 def good():

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from actsearch.errors import ServerUnreachableError
-from actsearch_workers.connection import Address, connect, environment_of, find_address
+from actsearch_workers.connection import Address, _client, connect, environment_of, find_address
 from actsearch_workers.sight import answers
 from tests.workers.test_server import free_port
 
@@ -58,7 +60,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
     (folder / "password").write_text(SECRET)
     config = folder / "redis.conf"
     config.write_text(
-        f"port 0\ntls-port {port}\nbind 127.0.0.1\ntls-cert-file {own}\ntls-key-file {own.with_suffix('.key')}\n"
+        f"port 0\ntls-port {port}\nbind 127.0.0.1 127.0.0.2\ntls-cert-file {own}\ntls-key-file {own.with_suffix('.key')}\n"
         f"tls-auth-clients no\nrequirepass {SECRET}\nsave ''\ndir {folder}\n"
     )
     url = f"rediss://127.0.0.1:{port}/0"
@@ -96,6 +98,22 @@ def test_another_certificate_is_refused_at_once_and_says_how_to_trust_it(
         with pytest.raises(ServerUnreachableError, match=r"not trusted here: .*ssl_ca_certs=ca\.pem") as caught:
             connect(Address(url, SECRET))
         assert SECRET not in str(caught.value)
+
+
+def test_the_host_is_the_one_that_the_certificate_names() -> None:
+    """Asked for, since redis-py before version 6 took a trusted certificate of any host."""
+    asked = {
+        url: _client(Address(url), Retry(NoBackoff(), 0), 1.0).get_connection_kwargs().get("ssl_check_hostname")
+        for url in ("rediss://host:1/0", "rediss://host:1/0?ssl_check_hostname=false", "redis://host:1/0", "unix:///a")
+    }
+    assert list(asked.values()) == [True, False, None, None]
+
+
+def test_a_certificate_of_another_host_is_refused(secure: SecureServer) -> None:
+    """Though its issuer is trusted: it is the one of this server, which is named by another of its addresses."""
+    elsewhere = secure.url.replace("127.0.0.1", "127.0.0.2")
+    with pytest.raises(ServerUnreachableError, match=r"not trusted here: .*127\.0\.0\.2"):
+        connect(Address(f"{elsewhere}?ssl_ca_certs={secure.certificate}", SECRET))
 
 
 def test_nothing_goes_over_the_wire_in_clear(secure: SecureServer) -> None:

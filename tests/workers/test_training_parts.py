@@ -10,13 +10,12 @@ from torch import nn
 
 from actsearch.activation import Activation, act_layer, activations, materialize
 from actsearch.config import ChildSettings, Recipe
-from actsearch.evaluation import MAX_BYTES, CurvePoint, Evaluation, LayerRecord, Outcome
+from actsearch.evaluation import HISTOGRAM_BINS, MAX_BYTES, CurvePoint, Evaluation, LayerRecord, Outcome
 from actsearch.reader import read
 from actsearch_workers.batches import Standardiser, augment, batch_rows
 from actsearch_workers.children.build import build_child
 from actsearch_workers.data import Split
 from actsearch_workers.measures import (
-    BINS,
     accuracy_and_loss,
     evenly_spaced,
     layer_records,
@@ -189,7 +188,7 @@ def test_layer_records_count_what_the_activations_receive() -> None:
     first, second = layer_records(model, images, PLAIN)
     assert (first.name, first.channels, first.betas) == ("0", 2, {"beta": (-0.5, 2.0)})
     assert (second.name, second.channels, second.betas) == ("1", 2, {})
-    histogram = [0] * BINS
+    histogram = [0] * HISTOGRAM_BINS
     histogram[20], histogram[26], histogram[39] = 599, 1, 600  # bins of 0.5 from -10
     assert list(first.histogram) == histogram
     assert sum(second.histogram) == 1200
@@ -208,7 +207,7 @@ def test_any_number_of_layers_fits_the_message(layers: int, betas: int) -> None:
         name="blocks.6.0.conv_pwl.act1",
         channels=64,
         betas={f"beta{k}": tuple(-1.2345e-05 * j for j in range(1, 65)) for k in range(betas)},
-        histogram=(123_456,) * BINS,
+        histogram=(123_456,) * HISTOGRAM_BINS,
     )
     blank = Evaluation(run="r", evaluation="0" * 16, outcome=Outcome.TRAINED, val_accuracy=0.5)
     fitted = with_layers(blank, [record] * layers)
@@ -220,7 +219,7 @@ def test_any_number_of_layers_fits_the_message(layers: int, betas: int) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("layers", [0, 1, 3])
 def test_layers_are_left_out_where_the_rest_alone_is_too_large(layers: int) -> None:
-    record = LayerRecord(name="act", channels=1, betas={}, histogram=(0,) * BINS)
+    record = LayerRecord(name="act", channels=1, betas={}, histogram=(0,) * HISTOGRAM_BINS)
     curve = tuple(CurvePoint(step=step, val_accuracy=0.1, val_loss=2.3) for step in range(1500))
     large = Evaluation(run="r", evaluation="0" * 16, outcome=Outcome.DIVERGED, curve=curve)
     assert with_layers(large, [record] * layers) == large, "whoever publishes it refuses it, with its size"

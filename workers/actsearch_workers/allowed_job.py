@@ -16,6 +16,7 @@ from actsearch.config import MAX_TIMEOUT_SECONDS
 from actsearch.errors import ConfigError
 from actsearch.evaluation import MAX_BYTES, Evaluation
 from actsearch_workers.jobs import FINISHED_JOB_SECONDS, FUNCTION, MAX_ERROR, Notice, evaluate, publish, tell
+from actsearch_workers.texts import one_line
 
 HOLD_SECONDS = 330.0
 """How long a worker holds a result that the server does not take; a run without server pauses after 300 s."""
@@ -94,7 +95,7 @@ class AllowedJob(rq.job.Job):
     @property
     def shown(self) -> str:
         """Evaluation and run as the job's hash says them, in one bounded line."""
-        return " ".join(str(self.description or "").split())[:300]
+        return one_line(" ".join(str(self.description or "").split()), 300)
 
     def _attempt(self) -> tuple[str, str, int] | None:
         """Run, evaluation and number of the attempt, as payload and id name them; None where one of them cannot be."""

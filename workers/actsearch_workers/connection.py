@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 import redis
@@ -152,8 +153,9 @@ def connect(address: Address, *, timeout_seconds: float = GIVE_UP_SECONDS, patie
 
 
 def _client(address: Address, retry: Retry, answer_seconds: float) -> redis.Redis:
-    options = {} if address.password is None else {"password": address.password}
-    _split(address.url, "the server's address")
+    options: dict[str, Any] = {} if address.password is None else {"password": address.password}
+    if _split(address.url, "the server's address").scheme == "rediss":
+        options["ssl_check_hostname"] = True  # before version 6 redis-py did so only where it was asked to
     try:
         return redis.Redis.from_url(
             address.url,

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 
 from actsearch.config import Settings
+from actsearch_workers.texts import Line
 
 PROCESS_ENVIRONMENT = {
     # One thread: sums keep their order, and OpenMP has no pool that a fork would break (pytorch#17199).
@@ -27,13 +28,13 @@ PROCESS_ENVIRONMENT = {
 class Environment(Settings):
     """The parts of machine, libraries and data that decide a training's last bits."""
 
-    torch: str = Field(max_length=100)
-    numpy: str = Field(max_length=100)
-    device: str = Field(max_length=200)
+    torch: Line = Field(max_length=100)
+    numpy: Line = Field(max_length=100)
+    device: Line = Field(max_length=200)
     """GPU name, or CPU model with the instruction set that torch uses."""
-    activations: str = Field(max_length=200)
+    activations: Line = Field(max_length=200)
     """What computes activation functions there (actsearch.activation.symbolic.engine_of)."""
-    data: str = Field("", max_length=16)
+    data: Line = Field("", max_length=16)
     """First 16 digits of the digest of the data set, or of several together; empty for a machine as such."""
 
     @property

@@ -22,6 +22,7 @@ from actsearch.errors import ConfigError
 from actsearch.evaluation import MAX_BYTES, Evaluation, Job
 from actsearch_workers.data import folder_of, load
 from actsearch_workers.environment import Environment, environment
+from actsearch_workers.texts import Line
 
 QUEUE = "actsearch"
 """Name of the RQ queue that every worker serves, and that is always empty; those with jobs have a fingerprint added."""
@@ -77,7 +78,7 @@ class Notice(Settings):
     evaluation: str = Field(max_length=64)
     """Empty: a worker has bound the run to its environment."""
     attempt: int = 0
-    error: str = Field("", max_length=MAX_ERROR)
+    error: Line = Field("", max_length=MAX_ERROR)
     """What went wrong; empty for a result."""
     hopeless: bool = False
     """Whether another attempt would fail in the same way."""

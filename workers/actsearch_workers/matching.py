@@ -17,6 +17,7 @@ from actsearch.config import Settings
 from actsearch.errors import CallerError
 from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import QUEUE, Notice, tell
+from actsearch_workers.texts import one_line
 
 RUNS_KEY = "actsearch:runs"
 """Hash of run id to Wanted: the runs whose controllers are at work, or were lately."""
@@ -140,14 +141,14 @@ class Matcher:
         """The environment that the run is bound to: `here`, unless another worker was faster."""
         if connection.hsetnx(ENVIRONMENTS_KEY, run, here.model_dump_json()):
             tell(connection, run, Notice(evaluation=""))
-            log.info("run %s is bound to environment %s", run, here)
+            log.info("run %s is bound to environment %s", one_line(run), here)
             return here
         return _environment(connection.hget(ENVIRONMENTS_KEY, run)) or here
 
     def _idle(self, mismatches: dict[str, str]) -> None:
         for run, reason in mismatches.items():
             if self.mismatches.get(run) != reason:
-                log.warning("idle for run %s: %s", run, reason)
+                log.warning("idle for run %s: %s", one_line(run), one_line(reason))
         self.mismatches = mismatches
 
 

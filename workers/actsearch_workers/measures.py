@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from actsearch.activation import Activation, activations
-from actsearch.evaluation import MAX_BYTES, Evaluation, LayerRecord
+from actsearch.evaluation import HISTOGRAM_BINS, MAX_BYTES, Evaluation, LayerRecord
 from actsearch_workers.batches import Standardiser
 
 CURVE_IMAGES = 2_000
@@ -19,9 +19,6 @@ measurements would be one."""
 
 HISTOGRAM_IMAGES = 500
 """Validation images behind the pre-activation histograms."""
-
-BINS = 40
-"""Bins over [-10, 10], each 0.5 wide."""
 
 MAX_CHANNELS = 64
 """Up to this many channels β is given for each, above by quantiles."""
@@ -81,7 +78,7 @@ def layer_records(
         quantiles: of β where a layer has more than 64 channels.
     """
     layers = activations(model)
-    counts = {name: torch.zeros(BINS, dtype=torch.int64) for name in layers}
+    counts = {name: torch.zeros(HISTOGRAM_BINS, dtype=torch.int64) for name in layers}
     channels = dict.fromkeys(layers, 0)
 
     def observe(name: str, layer: Activation) -> RemovableHandle:
@@ -89,7 +86,7 @@ def layer_records(
             x = args[0].float()
             channels[name] = x.shape[layer.channel_dim]
             for part in torch.split(x.clamp(-10, 10).flatten(), 2**24):  # histc counts in float32, exact up to there
-                counts[name] += torch.histc(part, bins=BINS, min=-10, max=10).to("cpu", torch.int64)
+                counts[name] += torch.histc(part, bins=HISTOGRAM_BINS, min=-10, max=10).to("cpu", torch.int64)
 
         return layer.register_forward_pre_hook(count)
 

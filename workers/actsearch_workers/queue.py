@@ -19,6 +19,7 @@ from actsearch_workers.environment import Environment
 from actsearch_workers.jobs import MAX_ERROR, Notice
 from actsearch_workers.run_queue import QueuedRun, RunQueue
 from actsearch_workers.sight import QueueStatus, standstill, why_none_fits
+from actsearch_workers.texts import one_line
 
 SWEEP_SECONDS = 2.0
 """How often the controller looks for lost jobs."""
@@ -30,6 +31,8 @@ GATHER_SECONDS = 0.1
 """Results that come within this of those handed over before wait for more: each handing over costs transactions."""
 PATIENCE_SECONDS = 300.0
 """How long the server may be away in mid-run before the run pauses."""
+MAX_TEXT = 2000
+"""Characters of a text that an evaluation may hold."""
 SILENT_MILLISECONDS = 4000
 """What is left of a lease after two heartbeats that did not come."""
 log = logging.getLogger("actsearch.queue")
@@ -265,7 +268,8 @@ class RqEvaluator:
                 self._server.clear([key])
                 self._failed(Notice(evaluation=key, attempt=self._attempts.number(key), error=str(err)[:MAX_ERROR]))
                 continue
-            evaluations.append(evaluation.model_copy(update={"run": self.run.name}))
+            said = {name: one_line(getattr(evaluation, name), MAX_TEXT) for name in ("reason", "worker", "environment")}
+            evaluations.append(evaluation.model_copy(update={**said, "run": self.run.name}))
         self._delivered.update(e.evaluation for e in evaluations)
         return evaluations
 

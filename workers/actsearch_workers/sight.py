@@ -10,23 +10,28 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 
 from actsearch.config import Settings
+from actsearch_workers.texts import Line
 
 OLD_SECONDS = 15.0
 """Age from which a look at the queue says that whoever drives the run does not look any more."""
 PROBE_SECONDS = 0.5
+MAX_ENTRIES = 100
+"""Runs for which a worker says why it idles, and parts of which it says the version; ours say fewer."""
 
 
 class WorkerState(Settings):
-    """A living worker, and the evaluation and run that it is busy with (None: idle)."""
+    """A living worker, and the evaluation and run that it is busy with (None: idle), as the server has it: whoever has
+    the password may have written that.
+    """
 
-    name: str
-    evaluation: str | None = None
-    run: str | None = None
+    name: Line
+    evaluation: Line | None = None
+    run: Line | None = None
     suspended: bool = False
-    environment: str = ""
+    environment: Line = ""
     """Its machine's fingerprint and parts, without data."""
-    versions: Mapping[str, str] = Field(default_factory=dict)
-    idles: Mapping[str, str] = Field(default_factory=dict)
+    versions: Mapping[Line, Line] = Field(default_factory=dict, max_length=MAX_ENTRIES)
+    idles: Mapping[Line, Line] = Field(default_factory=dict, max_length=MAX_ENTRIES)
     """By run, why it does not serve that one."""
 
 

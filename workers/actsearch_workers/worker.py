@@ -47,6 +47,7 @@ from actsearch_workers.logs import current as log_ids
 from actsearch_workers.look import FIELD
 from actsearch_workers.matching import Matcher
 from actsearch_workers.processes import Shared, out_of_memory_kills
+from actsearch_workers.texts import one_line
 
 LEASE_SECONDS = 8
 """How long a job counts as held after its worker's last word."""
@@ -139,6 +140,9 @@ class SearchWorker(rq.Worker):
         worker_registration.register(self, target)
         if not self.is_horse:
             hold_gpu(self._settings.device, self.name, self.connection)
+
+    def subscribe(self) -> None:
+        """Nothing: RQ's commands would have whoever knows the password end workers and kill trainings."""
 
     def check_for_suspension(self, burst: bool) -> None:
         """Nothing: RQ waits there without a heartbeat, and only between two jobs; see below."""
@@ -263,7 +267,7 @@ class SearchWorker(rq.Worker):
                 job = AllowedJob.fetch(id, connection=self.connection, serializer=SERIALIZER)
                 return job, next(queue for queue in self.queues if queue.key == key)
             except NoSuchJobError as err:
-                log.info("Worker %s: passes over what is no job: %s", self.name, " ".join(str(err).split())[:200])
+                log.info("Worker %s: passes over what is no job: %s", self.name, one_line(str(err), 200))
             self._state = WorkerStatus.IDLE
         return None
 

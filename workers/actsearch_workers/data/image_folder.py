@@ -5,6 +5,8 @@ Each image is cropped to its central square and resized, so that the set is one 
 anywhere.
 """
 
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,9 +69,11 @@ def _list(folder: Path) -> tuple[list[Path], list[int]]:
     if not folder.is_dir():
         raise DataMissingError(f"dataset 'imagefolder:{folder}': no such folder on this machine")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    _check_links(folder, classes)
     files, labels = [], []
     for number, entry in enumerate(classes):
         images = sorted(file for file in entry.iterdir() if file.suffix.lower() in SUFFIXES)
+        _check_links(folder, images)
         if not images:
             raise DataMissingError(f"dataset 'imagefolder:{folder}': class folder {entry.name!r} holds no images")
         files += images
@@ -80,6 +84,13 @@ def _list(folder: Path) -> tuple[list[Path], list[int]]:
             f"got {len(classes)} and {len(files)}"
         )
     return files, labels
+
+
+def _check_links(folder: Path, entries: Sequence[Path]) -> None:
+    """`ConfigError` for a link out of the folder: who writes there need not be who may read what it leads to."""
+    for entry in entries:
+        if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(os.path.realpath(folder)):
+            raise ConfigError(f"dataset 'imagefolder:{folder}': {entry} is a link that leads out of the folder")
 
 
 def _read(file: Path, size: int) -> Images:
