@@ -15,6 +15,8 @@ from actsearch.passwords import from_file, on_command_line
 URL_VARIABLE = "ACTSEARCH_STORE_URL"
 PASSWORD_FILE_VARIABLE = "ACTSEARCH_STORE_PASSWORD_FILE"  # noqa: S105  (a variable's name)
 
+DEFAULT_PORT = 5432
+
 _DRIVER = "postgresql+psycopg"
 _SCHEMES = ("postgresql", "postgres", _DRIVER)
 
@@ -73,7 +75,18 @@ def is_same_database(one: URL, other: URL) -> bool:
 
 
 def _place(url: URL) -> tuple[object, ...]:
-    return url.username, url.host, url.port, url.database, url.query.get("host"), url.query.get("port")
+    port = url.query.get("port", str(url.port or DEFAULT_PORT))
+    return url.username, url.host, port, url.database, url.query.get("host")
+
+
+def without_ours(url: URL) -> URL:
+    """The URL that somebody else's folder names, such that no password of ours goes there.
+
+    An empty one keeps libpq from PGPASSWORD and from service files, not from ~/.pgpass, whose lines say for which host
+    they are; so the address must be that host's, not a `hostaddr`.
+    """
+    url = url.difference_update_query(["hostaddr"])
+    return url if url.password is not None or "password" in url.query else url.set(password="")
 
 
 def holds_password(url: URL) -> bool:
@@ -84,5 +97,7 @@ def shown(url: URL) -> str:
     """The URL as people may see it, with `***` for a password wherever it stands."""
     if url.password is not None and "@" in f"{url.host}{url.database}":  # the rest of a password that holds an @
         return f"{url.drivername}://***"
+    if url.password == "":
+        url = url._replace(password=None)
     hidden = {key: "***" for key in url.query if "password" in key}
     return url.update_query_dict(hidden).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")

@@ -50,6 +50,9 @@ BUSY_TIMEOUT_SECONDS = 30.0
 INSUFFICIENT_PRIVILEGE = "42501"
 """PostgreSQL's code of a right that a role does not have."""
 
+_UNANSWERED = "no password supplied"
+"""What libpq says where a server asks for a password and there is none."""
+
 _GRANTED = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """What the owner of a table lets others do with it; to change the table itself is the owner's alone."""
 
@@ -89,6 +92,8 @@ def connect(where: str | Path | URL, *, create: bool) -> Engine:
     except DBAPIError as err:
         engine.dispose()
         why = _denied(err.orig, err.statement) or _line(err.orig)
+        if url.password == "" and _UNANSWERED in why:  # it was kept back (actsearch.store.address.without_ours)
+            why += "; set ACTSEARCH_STORE_URL to that database, or name it by --store"
         raise RunError(f"cannot open the run store {shown(url)}: {why}") from err
     except RunError:
         engine.dispose()
@@ -180,6 +185,8 @@ def _postgresql(url: URL) -> Engine:
         # The server's side too: the lock of a machine that lost its power must not be held for hours.
         "options": " ".join(f"-c tcp_{name}={value}" for name, value in silence.items()),
     }
+    if url.password == "":  # SQLAlchemy leaves it out, and libpq would look for one (actsearch.store.address)
+        arguments["password"] = ""
     return create_engine(url, connect_args=arguments, pool_pre_ping=True)
 
 

@@ -104,7 +104,7 @@ class Machine:
             )
 
 
-_NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": ""}
+_NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": "", "PGPASSWORD": ""}
 """Workers are not told the store's password: only the controller writes to it."""
 
 

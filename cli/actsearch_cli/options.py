@@ -114,11 +114,12 @@ def _with_password(folder: "RunFolder", known: "URL | None") -> "RunFolder":
 
     A folder may be somebody else's, and name a server that only waits for our password.
     """
-    from actsearch.store.address import is_same_database
+    from actsearch.store.address import is_same_database, without_ours
 
-    if folder.database is None or known is None or not is_same_database(folder.database, known):
+    if folder.database is None:
         return folder
-    return replace(folder, database=known)
+    is_known = known is not None and is_same_database(folder.database, known)
+    return replace(folder, database=known if is_known else without_ours(folder.database))
 
 
 ConfigFile = Annotated[

@@ -168,6 +168,7 @@ def test_a_password_goes_to_the_database_that_it_is_for(
     unknown = existing_run(tmp_path, path, None).database
     assert unknown is not None
     assert not unknown.password, "nothing says which database the password is for"
+    assert "hostaddr" not in unknown.query, "~/.pgpass is asked for the host, and the password would go elsewhere"
     monkeypatch.setenv("ACTSEARCH_STORE_URL", "postgresql://ann@db.example.org/actsearch?sslmode=verify-full")
     database = existing_run(tmp_path, path, None).database
     assert database is not None
