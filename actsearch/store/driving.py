@@ -46,5 +46,5 @@ def driver(engine: Engine, run_id: int) -> str | None:
 def _holder(engine: Engine, key: dict[str, int]) -> str | None:
     with engine.connect() as connection:
         found = connection.execute(_HOLDER, key).first()
-    # Another user's sessions show their names to superusers and members of pg_read_all_stats alone.
-    return None if found is None else found[0] or "another user's process"
+    # Empty where something between us and the server gives sessions no name.
+    return None if found is None else found[0] or "a process without a name"
