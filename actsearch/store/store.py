@@ -172,9 +172,9 @@ class Store:
                 select(EvaluationRow)
                 .where(EvaluationRow.run_id == self._run_id(session, name), *where)
                 .options(*(() if layers else (defer(EvaluationRow.layers),)))
-                .order_by(EvaluationRow.number)
             )
-            return [_evaluation_record(row, layers=layers) for row in rows]
+            # Sorted here: asked for in order, SQLite goes through all rows of the run to find a few keys.
+            return sorted((_evaluation_record(row, layers=layers) for row in rows), key=lambda record: record.number)
 
     def summary(self, name: str) -> RunSummary:
         """Counts by outcome, the best function so far and how many batches there are."""

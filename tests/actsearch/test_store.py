@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import JSON, Boolean, DateTime, MetaData, create_engine, inspect, text
+from sqlalchemy import JSON, Boolean, DateTime, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.types import TypeEngine
 
@@ -466,3 +466,16 @@ def test_a_run_is_bound_to_an_environment_and_has_an_id_of_its_own(tmp_path: Pat
         assert run.versions == {"torch": "2.14", "environment": "0123abcd: torch 2.14, AMD EPYC"}
         assert run.id == before.id
         assert store.create_run("two", RunConfig(), command="", versions={}).id != run.id
+
+
+def test_a_few_keys_are_found_by_their_index_not_by_a_walk_through_the_run(tmp_path: Path) -> None:
+    statements: list[tuple[str, Any]] = []
+    with Store.open(tmp_path / "store.sqlite") as store:
+        store.create_run("first", RunConfig(), command="", versions={})
+        store.advance("first", step(0, 3, 1, 2))
+        event.listen(store._engine, "before_cursor_execute", lambda *said: statements.append((said[2], said[3])))
+        assert [record.number for record in store.lookup("first", [key(2), key(3)]).values()] == [1, 3]
+    ((statement, values),) = [one for one in statements if "FROM evaluations" in one[0]]
+    with closing(sqlite3.connect(tmp_path / "store.sqlite")) as raw:
+        plan = raw.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    assert [line for *_, line in plan if "(run_id=? AND key=?)" in line]

@@ -12,7 +12,8 @@ def one_line(text: str, most: int = MAX_CHARACTERS) -> str:
 
     Those are what moves a terminal's cursor, writes its clipboard or turns its direction, and what ends a line.
     """
-    return "".join(character if character.isprintable() else " " for character in text[:most])
+    text = text[:most]
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 Line = Annotated[str, AfterValidator(one_line)]
