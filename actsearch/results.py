@@ -1,5 +1,6 @@
 """A run's results from Python: `actsearch.load("runs/run1").best().activation()`."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from actsearch.identity import canonical
 from actsearch.leaderboard import finals_first, leaderboard
 from actsearch.runs import find_run
 from actsearch.store import EvaluationRecord
-from actsearch.store.address import parse_store
+from actsearch.store.address import find_store, parse_store, with_password
 
 if TYPE_CHECKING:
     from actsearch.activation import Activation
@@ -71,12 +72,14 @@ def load(run: str | Path, runs_dir: str | Path = "runs", *, store: str | None = 
     Args:
         run: its folder, or its name under `runs_dir` or in `store`.
         runs_dir: the folder of all runs.
-        store: a shared database, `postgresql://USER@HOST/DATABASE`.
+        store: a shared database, `postgresql://USER@HOST/DATABASE`; without it that of ACTSEARCH_STORE_URL, if it is
+            set. The password may come from the file that ACTSEARCH_STORE_PASSWORD_FILE names.
 
     Raises:
         RunError: there is no such run.
     """
-    database = None if store is None else parse_store(store, "store")
+    given = None if store is None else with_password(parse_store(store, "store"), os.environ)
+    database = given or find_store(None, os.environ)
     folder = find_run(Path(runs_dir), str(run), database=database)
     with folder.open() as (opened, name):
         records, finals = opened.evaluations(name, layers=False), opened.finals.get(name)

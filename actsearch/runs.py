@@ -28,7 +28,7 @@ from sqlalchemy.engine import URL
 from actsearch.config import RunConfig
 from actsearch.errors import RunError, RunExistsError
 from actsearch.store import Store
-from actsearch.store.address import parse_store, without_password
+from actsearch.store.address import is_same_database, parse_store, without_ours, without_password
 
 RECORDED = ("actsearch", "torch", "timm", "torchvision", "numpy", "sympy", "rq")
 """Distributions whose versions stand with a run."""
@@ -45,12 +45,20 @@ class RunFolder:
     """A shared database in place of the folder's own store.sqlite."""
 
     @classmethod
-    def at(cls, path: Path) -> "RunFolder":
-        """The folder there, with the shared database that it names, if it names one."""
+    def at(cls, path: Path, *, known: URL | None = None) -> "RunFolder":
+        """The folder there, with the shared database that it names, if it names one.
+
+        A folder may be somebody else's, and name a server that only waits for our password.
+
+        Args:
+            path: of the folder.
+            known: a database of ours: another one is not given our password.
+        """
         file = path / "store.url"
         if not file.is_file():
             return cls(path)
-        return cls(path, parse_store(file.read_text(encoding="utf-8").strip(), str(file)))
+        named = parse_store(file.read_text(encoding="utf-8").strip(), str(file))
+        return cls(path, known if known is not None and is_same_database(named, known) else without_ours(named))
 
     @property
     def name(self) -> str:
@@ -247,7 +255,7 @@ def find_run(runs_dir: Path, run: str, *, database: URL | None = None) -> RunFol
         return shared
     for path in (runs_dir / run, Path(run)):
         if run and (path / "config.toml").is_file():
-            return RunFolder.at(path.resolve())
+            return RunFolder.at(path.resolve(), known=database)
     known = [folder.name for folder in run_folders(runs_dir)]
     raise RunError(f"no run named {run!r} in {runs_dir}; known: {', '.join(known) or 'none yet'}")
 

@@ -1,7 +1,6 @@
 """Options that several commands share, each described once."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,29 +96,14 @@ def existing_run(runs_dir: Path, run: str, store: str | None) -> "RunFolder":
     """The folder of the run that a command line names; `RunError` where there is none."""
     from actsearch.runs import find_run
 
-    database = shared_store(store)
-    return _with_password(find_run(runs_dir, run, database=database), database)
+    return find_run(runs_dir, run, database=shared_store(store))
 
 
 def existing_runs(runs_dir: Path, store: str | None) -> "list[RunFolder]":
     """Every run's folder, oldest first: under `runs_dir`, or of a shared database where one is named."""
     from actsearch.runs import run_folders
 
-    database = shared_store(store)
-    return [_with_password(folder, database) for folder in run_folders(runs_dir, database=database)]
-
-
-def _with_password(folder: "RunFolder", known: "URL | None") -> "RunFolder":
-    """The folder with the password of its database, which is not written there, where that is the one known here.
-
-    A folder may be somebody else's, and name a server that only waits for our password.
-    """
-    from actsearch.store.address import is_same_database, without_ours
-
-    if folder.database is None:
-        return folder
-    is_known = known is not None and is_same_database(folder.database, known)
-    return replace(folder, database=known if is_known else without_ours(folder.database))
+    return run_folders(runs_dir, database=shared_store(store))
 
 
 ConfigFile = Annotated[

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 import actsearch
-from actsearch.errors import RunError
+from actsearch.errors import ActsearchError, RunError
 from actsearch.runs import RunFolder
 from actsearch.store import RunState
 from actsearch_cli.machine import Machine
@@ -134,10 +134,12 @@ def test_stopping_works_on_the_machine_that_drives(there: Path, capsys: pytest.C
     assert "run 'first' is not at work on this machine" in capsys.readouterr().err
 
 
-def test_results_from_python(there: Path, postgres_url: URL) -> None:
+def test_results_from_python(there: Path, postgres_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     found = actsearch.load("first", there, store=postgres_url.render_as_string())
     assert found.best().val_accuracy == 0.95
-    with pytest.raises(RunError):
+    assert actsearch.load("first", there).best().val_accuracy == 0.95, "the variable names the database"
+    monkeypatch.delenv("ACTSEARCH_STORE_URL")
+    with pytest.raises(RunError, match="no run named 'first'"):
         actsearch.load("first", there)
 
 
@@ -245,6 +247,8 @@ def test_a_gift_learns_no_password(
     assert "set ACTSEARCH_STORE_URL to that database, or name it by --store" in error
     assert error.count("\n") == 1
     assert "***" not in error
+    with pytest.raises(ActsearchError, match="set ACTSEARCH_STORE_URL to that database"):
+        actsearch.load(tmp_path / "gift")
     assert not any(curious.answers)
 
 
@@ -270,6 +274,7 @@ def test_a_folder_of_ones_own_database_gets_the_password(
     else:
         monkeypatch.setenv(how, PASSWORD if how == "PGPASSWORD" else str(tmp_path / "password"))
     assert json.loads(printed(capsys, "status", str(folder.path), "--json"))["run"] == "first"
+    assert actsearch.load(folder.path).name == "first"
 
 
 def test_workers_are_not_given_the_password(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
