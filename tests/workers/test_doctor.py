@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import redis
 from actsearch_cli.main import run as actsearch
 from actsearch_workers import doctor
 from actsearch_workers.connection import connect
-from actsearch_workers.data import load
+from actsearch_workers.data import DATASETS, load
 from actsearch_workers.doctor import Finding
 from actsearch_workers.server import LocalServer
 from actsearch_workers.sight import QueueStatus, WorkerState
@@ -45,6 +46,14 @@ def test_this_machine_is_well_and_its_data_have_their_digests(tmp_path: Path) ->
     assert found["data digits"].found == load("digits", data_dir=tmp_path).digest[:16]
     assert "actsearch data fetch cifar10" in found["data cifar10"].found
     assert "a fork computes, with one thread" in found["fork safety"].found
+
+
+def test_data_that_were_harmed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    harmed = {"digits": replace(DATASETS["digits"], digest="ab" * 32)}
+    monkeypatch.setattr(doctor, "DATASETS", harmed)
+    finding = doctor._dataset("digits", tmp_path)
+    assert finding.is_wrong
+    assert finding.found == f"{DATASETS['digits'].digest[:16]}, where an unharmed copy has abababababababab"
 
 
 def test_a_full_disk_and_a_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

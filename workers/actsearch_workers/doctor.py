@@ -126,15 +126,20 @@ def _room(name: str, folder: Path) -> Finding:
 
 
 def _dataset(name: str, data_dir: Path) -> Finding:
-    title = f"data {name}"
+    title, advice = f"data {name}", f"fetch it again: remove its folder in {data_dir}, then data fetch {name}"
+    if DATASETS[name].fetch is None:
+        advice = "install actsearch again"
     try:
         check_dataset(name, data_dir=data_dir)
     except CallerError:
         return Finding(name=title, found=f"not here; `actsearch data fetch {name}` gets it")
     try:
-        return Finding(name=title, found=in_fork(lambda: load(name, data_dir=data_dir).digest[:16]))
+        digest = in_fork(lambda: load(name, data_dir=data_dir).digest)
     except (OSError, CallerError) as err:
-        return wrong(title, str(err)[:200], f"fetch it again: remove its folder in {data_dir}, then data fetch {name}")
+        return wrong(title, str(err)[:200], advice)
+    if DATASETS[name].digest not in ("", digest):
+        return wrong(title, f"{digest[:16]}, where an unharmed copy has {DATASETS[name].digest[:16]}", advice)
+    return Finding(name=title, found=digest[:16])
 
 
 def _version(facts: dict[str, object]) -> Finding:

@@ -45,6 +45,7 @@ class Source:
         fetch: downloads it into a data folder; None: there is nothing to download.
         argument: what stands after the colon in the name; None: nothing.
         folder: finds the folder that it stands for, without `..` and symbolic links.
+        digest: what `Dataset.digest` is of an unharmed copy; empty where nobody has found that out.
     """
 
     summary: str
@@ -54,6 +55,7 @@ class Source:
     fetch: Callable[[Path], None] | None = None
     argument: str | None = None
     folder: Callable[[str], Path] | None = None
+    digest: str = ""
 
 
 DATASETS: Mapping[str, Source] = MappingProxyType(
@@ -62,6 +64,7 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
             summary="Fashion-MNIST at 14x14, 10 classes, 24,000 + 8,000 + 4,000 images, embedded",
             licence="MIT",
             load=load_fashion_mini,
+            digest="d3f475e120bb77cb960ad9b806396f2cdcbd8d747c50448d0517fa76142603a4",
         ),
         "fashion-mnist": Source(
             summary="Fashion-MNIST, 28x28, 10 classes, 50,000 + 10,000 + 10,000 images",
@@ -69,6 +72,7 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
             load=load_fashion_mnist,
             check=check_fashion_mnist,
             fetch=fetch_fashion_mnist,
+            digest="431662e8631acd504c5bfe0270d87552a8a27073cb344bc0d4893112202cf8f1",
         ),
         "cifar10": Source(
             summary="CIFAR-10, 3x32x32, 10 classes, 45,000 + 5,000 + 10,000 images",
@@ -88,6 +92,7 @@ DATASETS: Mapping[str, Source] = MappingProxyType(
             summary="UCI optical digits, 8x8, 10 classes, 1,077 + 360 + 360 images, embedded",
             licence="CC BY 4.0",
             load=load_digits,
+            digest="2b92f9b959892ca2b2a30eaa3231503b30dee4436e048b5cee065079a26335e2",
         ),
         "imagefolder": Source(
             summary="your own images, one folder a class",
