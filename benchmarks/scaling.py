@@ -8,6 +8,8 @@ goes on where it was when called again with the same folder.
     python benchmarks/scaling.py --evaluations 100000 --store postgresql://USER@HOST/DATABASE scaling-postgres
     python benchmarks/scaling.py --table scaling-100000         # what it found, for docs/scaling.md
 
+Several at once with `--redis-url` share a server, and the workers of each serve all of them.
+
 The folder gets `measurements.jsonl`, a row every 500 results, and at the end `aftermath.json`.
 """
 
@@ -37,7 +39,7 @@ from actsearch_cli.link import Link
 from actsearch_cli.live import SearchLines
 from actsearch_cli.sitting import sit
 from actsearch_controller.search import resume
-from actsearch_workers.connection import connect
+from actsearch_workers.connection import connect, find_address
 from actsearch_workers.jobs import attempts_key
 from actsearch_workers.processes import start, stop
 from actsearch_workers.server import LocalServer
@@ -221,6 +223,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--units", type=int, default=2)
     parser.add_argument("--controller", default="random")
     parser.add_argument("--store", help="PostgreSQL database, without a password")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--redis-url", help="a server that runs already; the default is one of its own")
     parser.add_argument("--profile", type=Path, help="write cProfile's numbers of the controller's process here")
     parser.add_argument("--table", action="store_true", help="only print what an earlier run found")
     for name in ("seconds", "diverging", "failures", "deaths"):
@@ -239,6 +243,7 @@ def run_folder(options: argparse.Namespace) -> RunFolder:
         "batch": options.batch,
         "lag": options.lag,
         "evaluations": options.evaluations,
+        "seed": options.seed,
     })  # fmt: skip
     return create_run(path.parent, path.name, config, database=database)
 
@@ -257,11 +262,15 @@ def drive(folder: RunFolder, options: argparse.Namespace) -> int:
             config, run = store.run(name).config, store.run(name).id
             if options.evaluations > config.evaluations:
                 change_budget(folder, store, name, evaluations=options.evaluations)
-        server = stack.enter_context(LocalServer(folder.redis))
-        command = workers_command(options, server.address.url)
-        workers = start(command, log=folder.logs / "workers.log", death_signal=signal.SIGKILL)
+        address, watch = find_address(options.redis_url, None, {}), lambda: None
+        if address is None:
+            server = stack.enter_context(LocalServer(folder.redis))
+            address, watch = server.address, server.check
+        workers = start(
+            workers_command(options, address.url), log=folder.logs / "workers.log", death_signal=signal.SIGKILL
+        )
         stack.callback(stop, [workers], 1.0)
-        link = Link(address=server.address, connection=connect(server.address), watch=server.check)
+        link = Link(address=address, connection=connect(address), watch=watch)
         meter = Meter(folder.path / "measurements.jsonl", link.connection, run)
         profile = cProfile.Profile() if options.profile else None
 

@@ -52,7 +52,7 @@ class SimulatedWorkers:
         self._rng = random.Random(os.getpid())
         self._matcher = Matcher(MACHINE, digest=lambda _: "simulated", allow_user_code=False)
         self._queues: list[str] = []
-        self._idle = [f"simulated-{number}" for number in range(options.workers)]
+        self._idle = [f"simulated-{os.getpid()}-{number}" for number in range(options.workers)]
         self._busy: list[tuple[float, str, AllowedJob, Fate]] = []
         """By the time at which each ends: the worker's name, its job and what becomes of it."""
         self._born = utcformat(datetime.now(UTC))

@@ -85,7 +85,8 @@ def command(
             "allow_user_code": allow_user_code,
         }
     folder = run_to_drive(parameters, dataset_here=False)
-    logs.current["run"] = folder.name
+    with folder.open() as (opened, name):
+        logs.current["run"] = opened.run(name).id
     with folder.lock():
         change_settings(folder, parameters)
         code = drive(folder, link, as_json=as_json)

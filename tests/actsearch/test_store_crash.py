@@ -7,6 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
+from sqlalchemy.engine import URL
+
 from actsearch.store import Store
 
 WRITER = """
@@ -40,11 +43,13 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_whole_transactions(tmp_path: Path) -> None:
-    path, rng = tmp_path / "store.sqlite", random.Random(0)
+def test_a_killed_writer_leaves_whole_transactions(where: Path | URL) -> None:
+    """On PostgreSQL the server may end the transaction after its client: it is whole or gone all the same."""
+    address = str(where) if isinstance(where, Path) else where.render_as_string()
+    rng = random.Random(0)
     reached = 0
     for _ in range(4):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        with subprocess.Popen([sys.executable, "-c", WRITER, address], stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             said = int(writer.stdout.readline())  # it writes now
             assert said == reached + 1, "goes on where the killed one stood"
@@ -53,7 +58,9 @@ def test_a_killed_writer_leaves_whole_transactions(tmp_path: Path) -> None:
             time.sleep(rng.uniform(0, 0.02))  # a transaction takes about 0.01 s
             writer.kill()
             said = max([said, *map(int, writer.stdout.read().split())])
-        with Store.open(path, create=False) as store:
+        if isinstance(where, URL):
+            wait_for_sessions_to_end(where)
+        with Store.open(where, create=False) as store:
             run, summary = store.run("first"), store.summary("first")
             last = int(run.trace)
             reached = last + 1
@@ -63,8 +70,20 @@ def test_a_killed_writer_leaves_whole_transactions(tmp_path: Path) -> None:
             assert store.controller("first") == str(last).encode() * 200_000
             assert summary.asked == 3 * (last + 1) == len(store.proposals("first"))
             assert summary.told >= 3 * last
-        raw = sqlite3.connect(path)
-        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-        raw.close()
+        if isinstance(where, Path):
+            raw = sqlite3.connect(where)
+            assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+            raw.close()
     assert reached > 8, "too few transactions for the kills to fall among them"
+
+
+def wait_for_sessions_to_end(database: URL) -> None:
+    """Until the server has seen that the killed client is gone."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    libpq = database.set(drivername="postgresql").render_as_string()
+    for _ in range(1000):
+        with psycopg.connect(libpq) as connection:
+            if connection.execute(others).fetchone() == (0,):
+                return
+    raise AssertionError("the session of a killed client stays")

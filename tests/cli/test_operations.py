@@ -20,6 +20,7 @@ from actsearch.store import VerificationRecord
 from actsearch.verification import VerifySettings
 from actsearch_cli.link import Link, Part, check_environment, serve_metrics
 from actsearch_cli.machine import Machine
+from actsearch_cli.main import run
 from actsearch_cli.metrics import Metrics, address
 from actsearch_workers import logs
 from actsearch_workers.connection import Address, connect
@@ -27,6 +28,7 @@ from actsearch_workers.matching import ENVIRONMENTS_KEY, RUNS_KEY
 from actsearch_workers.queue import RqEvaluator
 from actsearch_workers.server import LocalServer
 from actsearch_workers.sight import QueueStatus, Sighting, WorkerState
+from tests.actsearch.stored_run import stored_run
 from tests.integration.fake_training import ENVIRONMENT, bind, job
 from tests.workers.test_server import free_port
 
@@ -177,3 +179,22 @@ def test_an_environment_is_eight_hex_digits_or_first() -> None:
     for wrong in ("", "any", "0123ABCD", "0123abcde"):
         with pytest.raises(ConfigError, match="8 hex digits"):
             check_environment(wrong)
+
+
+@pytest.mark.usefixtures("_loggers_as_before")
+def test_a_controllers_lines_have_the_id_that_its_run_has_on_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stored_run(tmp_path)
+    said: list[str] = []
+
+    def drive(*args: object, **kwargs: object) -> int:
+        said.append(logs.current["run"])
+        return 0
+
+    monkeypatch.setattr("actsearch_workers.connection.connect", lambda *args, **kwargs: None)
+    monkeypatch.setattr("actsearch_cli.session.drive", drive)
+    client = ["--redis-url", "redis://127.0.0.1:1/0", "--log-format", "json"]
+    assert run(["controller", "--resume", "first", "--runs-dir", str(tmp_path), *client]) == 0
+    with folder.open() as (store, name):
+        assert said == [store.run(name).id]

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -211,6 +212,27 @@ def test_a_folder_that_is_not_open_is_neither_trained_on_nor_digested(tmp_path: 
     for ask in (lambda: copy_context().run(_evaluate_as, worker, payload), lambda: Digests(worker)("imagefolder:/etc")):
         with pytest.raises(ConfigError, match="'imagefolder:/etc': a worker reads that folder only with --data-root"):
             ask()
+
+
+def test_user_code_is_not_imported_where_it_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_of_jobs.py").write_text("import pathlib\npathlib.Path('canary').touch()\nnet = images = None\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    worker = WorkerSettings(name="one", device="cpu", data_dir=tmp_path)
+    payload = job(1, "digits").model_dump(mode="json")
+    for change in (
+        {"child": {"name": "mine_of_jobs:net"}},
+        {"dataset": "mine_of_jobs:images"},
+        {"dataset": "os:abort"},
+    ):
+        with pytest.raises(ConfigError, match="is user code; it is imported only with --allow-user-code"):
+            copy_context().run(_evaluate_as, worker, payload | change)
+        assert not (tmp_path / "canary").exists()
+    with pytest.raises(ConfigError):  # no data set, but imported
+        copy_context().run(
+            _evaluate_as, replace(worker, allow_user_code=True), payload | {"dataset": "mine_of_jobs:images"}
+        )
+    assert (tmp_path / "canary").exists()
 
 
 def _evaluate_as(worker: WorkerSettings, payload: dict[str, Any]) -> dict[str, Any]:

@@ -77,8 +77,8 @@ def end_of(cluster: Cluster) -> Course:
 
 
 TEN_KILLS = {"training": 4, "worker": 3, "controller": 2, "server": 1}
-STANDSTILLS = 1
-"""With each ten kills, a worker."""
+STANDSTILLS = ("worker", "controller", "server")
+"""With each ten kills, one of each."""
 
 
 class Kills:
@@ -92,12 +92,13 @@ class Kills:
 
     def do(self, kills: int) -> None:
         """All of them, ten and ten."""
-        kinds = [*(kind for kind, count in TEN_KILLS.items() for _ in range(count)), *["standstill"] * STANDSTILLS]
+        deaths = [(signal.SIGKILL, kind) for kind, count in TEN_KILLS.items() for _ in range(count)]
+        events = [*deaths, *((signal.SIGSTOP, kind) for kind in STANDSTILLS)]
         for done in range(0, kills, sum(TEN_KILLS.values())):
-            for kind in self._rng.sample(kinds, len(kinds)):
+            for number, kind in self._rng.sample(events, len(events)):
                 self._at_work("training")
                 assert not self._cluster.is_done.wait(self._rng.expovariate(1)), f"it ended after {done} kills"
-                self._hurt(kind, self._rng.choice(self._at_work(kind)))
+                self._hurt(number, self._rng.choice(self._at_work(kind)))
 
     def _at_work(self, kind: str) -> list[int]:
         """Process ids, as soon as there is one."""
@@ -108,16 +109,16 @@ class Kills:
     def _victims(self, kind: str) -> list[int]:
         if kind == "training":
             return self._cluster.trainings
-        if kind in ("worker", "standstill"):
+        if kind == "worker":
             return self._cluster.workers
         pid = self._cluster.places[kind].pid
         return [] if pid is None else [pid]
 
-    def _hurt(self, kind: str, pid: int) -> None:
-        if kind == "standstill":  # longer than a lease: it comes back to a job that another one has
+    def _hurt(self, number: signal.Signals, pid: int) -> None:
+        if number == signal.SIGSTOP:  # longer than a lease: it comes back to a job that another one has
             pause(lambda: [pid], self._rng.uniform(1, 12))
         else:
-            hurt([pid], signal.SIGKILL)
+            hurt([pid], number)
 
 
 @pytest.mark.parametrize(
