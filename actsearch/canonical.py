@@ -8,7 +8,6 @@ spellings of one function apart, its fingerprint (actsearch.identity) still meet
 from collections import defaultdict
 from functools import lru_cache
 from itertools import chain, islice, permutations, product
-from operator import is_
 
 import sympy
 
@@ -31,7 +30,7 @@ def canonical(expression: Expression) -> Expression:
     seen = [expression]
     for _ in range(MAX_PASSES):
         settled = settle(seen[-1].expr, X)
-        if settled is seen[-1].expr and len(seen) > 1:
+        if settled == seen[-1].expr and len(seen) > 1:
             return seen[-1]  # its β are numbered already
         simpler = _number_betas(Expression(settled, seen[-1].initial))
         if simpler in seen:
@@ -79,4 +78,4 @@ def _signed(expr: sympy.Expr) -> sympy.Expr:
     if not expr.args:
         return expr
     args = [_signed(a) for a in expr.args]
-    return positive_base(expr if all(map(is_, args, expr.args)) else build(expr.func, args))
+    return positive_base(expr if args == list(expr.args) else build(expr.func, args))

@@ -6,7 +6,6 @@ same halves are the same function, and the form is built from the halves, so tha
 
 from collections.abc import Mapping
 from functools import lru_cache
-from operator import is_
 
 import sympy
 
@@ -31,7 +30,7 @@ def settle(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:
     if not expr.args:
         return expr
     args = [settle(a, x) for a in expr.args]
-    expr = expr if all(map(is_, args, expr.args)) else build(expr.func, args)
+    expr = expr if args == list(expr.args) else build(expr.func, args)
     expr = _extremum(expr, x) if isinstance(expr, sympy.Max | sympy.Min) else rewritten(expr)
     if x.is_positive or expr in kinks(x) or not _has_kink(expr, x) or expr.has(sympy.sign, sympy.Heaviside):
         return expr
@@ -70,7 +69,7 @@ def _tidied(expr: sympy.Expr) -> sympy.Expr:
     if not expr.args:
         return expr
     args = [_tidied(a) for a in expr.args]
-    return rewritten(expr if all(map(is_, args, expr.args)) else build(expr.func, args))
+    return rewritten(expr if args == list(expr.args) else build(expr.func, args))
 
 
 def _extremum(expr: sympy.Expr, x: sympy.Symbol) -> sympy.Expr:

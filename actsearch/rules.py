@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, combinations
-from operator import is_
 from types import MappingProxyType
 from typing import Any
 
@@ -132,7 +131,7 @@ def substituted(expr: sympy.Expr, new: Mapping[sympy.Expr, sympy.Expr]) -> sympy
     if not expr.args:
         return expr
     args = [substituted(a, new) for a in expr.args]
-    return expr if all(map(is_, args, expr.args)) else build(expr.func, args)
+    return expr if args == list(expr.args) else build(expr.func, args)
 
 
 def positive_base(expr: sympy.Expr) -> sympy.Expr:

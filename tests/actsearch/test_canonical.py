@@ -1,6 +1,10 @@
 """The canonical form: its rules, and that it stays the same function."""
 
+import json
+import os
 import random
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -125,6 +129,34 @@ def test_canonical_forms_are_fast_enough_for_a_search() -> None:
     for expression in expressions:
         fingerprint(expression)
     assert time.process_time() - start < 30 * 0.1
+
+
+FORGETFUL = """
+import json, sys
+from actsearch.canonical import canonical_text
+from actsearch.expression import expression_of
+from actsearch.formula import Formula
+
+print(json.dumps([canonical_text(expression_of(Formula.from_tokens(tokens))) for tokens in json.load(sys.stdin)]))
+"""
+
+
+def test_a_form_does_not_hang_on_what_sympy_remembers() -> None:
+    """In eight of 100,000 formulas it did: parts that were equal, but no longer the same objects, were built anew."""
+    known = (
+        "x x abs log divide x unit1 relu sqrt gate",
+        "x x tanh log divide unit1 unit1 abs sinc mix",
+        "x x sinh log divide unit1 x abs cube gate",
+    )
+    space, rng = Space(SpaceSettings(units=2)), np.random.default_rng(1)
+    drawn = [tokens.split() for tokens in known] + [list(space.sample(rng).tokens) for _ in range(5)]
+    forgetful = subprocess.check_output(
+        [sys.executable, "-c", FORGETFUL],
+        input=json.dumps(drawn),
+        env={**os.environ, "SYMPY_USE_CACHE": "no"},
+        text=True,
+    )
+    assert json.loads(forgetful) == [canonical_text(expression_of(Formula.from_tokens(t))) for t in drawn]
 
 
 @pytest.mark.timeout(60)
