@@ -74,7 +74,8 @@ def take_of_a_job(stack: Stack) -> tuple[str, str]:
     def taken() -> tuple[str, str] | None:
         view = look(stack)
         new = [] if view is None else sorted(set(view.leases.items()) - set(before.items()))
-        return new[0] if new else None
+        # A worker that was let back may hold again what another attempt is out for already.
+        return next((one for one in new if not is_tried_again(view, [one[0]], held=False)), None)
 
     return until(taken, "a worker takes a job")
 
@@ -101,7 +102,8 @@ def lose_worker(stack: Stack, fault: Fault, within: float) -> None:
     fault.begin(stack, container)
     begun = time.monotonic()
     view = until(stack.queue, "the server answers")
-    jobs = {job, *(held for held, holder in view.leases.items() if holder == worker)}  # it may have taken another
+    others = {held for held, holder in view.leases.items() if holder == worker}  # it may have taken another
+    jobs = {job, *(other for other in others if not is_tried_again(view, [other], held=False))}
     until(lambda: is_tried_again(stack.queue(), jobs, held=False), f"the job of {worker} is out again")
     noticed = time.monotonic() - begun
     until(lambda: is_tried_again(stack.queue(), jobs, held=True), f"the job of {worker} runs elsewhere")
