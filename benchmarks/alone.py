@@ -1,5 +1,9 @@
 """One child trained in this process, without a run: on the embedded images, on the CPU, as a worker trains it."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,10 +4,6 @@ python benchmarks/contrast.py --steps 150 400 --seeds 3
 """
 
 import argparse
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
-
 from statistics import mean, stdev
 
 import torch

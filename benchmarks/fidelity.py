@@ -7,22 +7,14 @@ command goes on where it was stopped. benchmarks/fidelity_table.py reads the row
 """
 
 import argparse
-import csv
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
-
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
 from typing import Any, Literal
 
-import torch
 from alone import trained_alone
-from rich.progress import track
+from rows import Rows
 
 from actsearch.config import ChildSettings
 from actsearch_workers.children import child
@@ -111,14 +103,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="trainings at a time, one thread each")
     parser.add_argument("--rows", type=Path, default=ROWS, help="the file that is read and added to")
     options = parser.parse_args()
-    done = {(row["protocol"], row["function"], int(row["seed"])) for row in read(options.rows)}
-    missing = [task for task in tasks() if task not in done]
-    with ProcessPoolExecutor(
-        options.processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        results = as_completed([pool.submit(trained, *task) for task in missing])
-        for result in track(results, f"{len(done)} rows are there", total=len(missing)):
-            append(options.rows, result.result())
+    rows = Rows(options.rows, COLUMNS)
+    done = {(row["protocol"], row["function"], int(row["seed"])) for row in rows.read()}
+    rows.add([task for task in tasks() if task not in done], trained, processes=options.processes)
 
 
 def tasks() -> Iterator[tuple[str, str, int]]:
@@ -129,8 +116,9 @@ def tasks() -> Iterator[tuple[str, str, int]]:
             yield from ((name, function, seed) for seed in protocol.seeds[turn : turn + 1] for function in FUNCTIONS)
 
 
-def trained(name: str, function: str, seed: int) -> dict[str, object]:
+def trained(task: tuple[str, str, int]) -> dict[str, object]:
     """One row of the file."""
+    name, function, seed = task
     protocol = (REFERENCES | PROTOCOLS)[name]
     recipe = child(protocol.child).recipe.model_copy(update=dict(protocol.recipe))
     settings = ChildSettings(name=protocol.child, gain=protocol.gain)
@@ -138,25 +126,7 @@ def trained(name: str, function: str, seed: int) -> dict[str, object]:
     result = trained_alone(FUNCTIONS[function], seed=seed, child=settings, recipe=recipe)
     seconds = round(process_time() - began, 2)
     measured = (result.outcome.value, result.val_accuracy, result.val_loss, seconds)
-    return dict(zip(COLUMNS, (name, function, seed, *measured), strict=True))
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows that are there."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: Mapping[str, object]) -> None:
-    """Adds one row, and the header to a new file."""
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+    return dict(zip(COLUMNS, (*task, *measured), strict=True))
 
 
 if __name__ == "__main__":

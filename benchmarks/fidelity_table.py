@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from fidelity import FUNCTIONS, PROTOCOLS, REFERENCES, ROWS, read
+from fidelity import COLUMNS, FUNCTIONS, PROTOCOLS, REFERENCES, ROWS
 from matplotlib.figure import Figure
+from rows import Rows
 from scipy.stats import spearmanr
 
 BEST, KEPT = 6, 12
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--figure", type=Path, help="PNG to write")
     options = parser.parse_args()
-    trainings = complete(read(options.rows))
+    trainings = complete(Rows(options.rows, COLUMNS).read())
     references = {name: trainings[name].accuracies.mean(axis=0) for name in REFERENCES if name in trainings}
     print_references(trainings, references)
     rows = [row for name in PROTOCOLS if name in trainings for row in judged(name, trainings[name], references)]

@@ -8,20 +8,14 @@ same bits: `--check 20` trains so many functions to their end, and compares with
 """
 
 import argparse
-import csv
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as a worker has
-
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import torch
 from alone import trained_alone
-from rich.progress import track
+from rows import Rows
 
 from actsearch.config import RunConfig
 from actsearch.evaluation import Evaluation, Outcome, Rung
@@ -44,28 +38,25 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=0, help="functions that are trained to their end")
     parser.add_argument("--merge", type=Path, help="folder for the landscape with these accuracies in its curves")
     options = parser.parse_args()
-    landscape = load(LANDSCAPE)
+    landscape, rows = load(LANDSCAPE), Rows(options.rows, COLUMNS)
+    done = accuracies(rows, options.step)
+    missing = [m for m in began(landscape, options.step) if (m.function, m.replicate) not in done]
     if options.check:
         check(landscape, options.step, options.check)
-    elif options.merge:
-        save(merged(landscape, dict(read(options.rows, options.step)), options.step), options.merge)
+    elif not options.merge:
+        tasks = [(m, landscape.functions[m.function].spellings[0]) for m in missing]
+        rows.add(tasks, partial(row, options.step), processes=options.processes)
+    elif missing:
+        raise SystemExit(f"{len(missing)} trainings have no accuracy at step {options.step} yet: run without --merge")
     else:
-        run(landscape, options)
+        save(merged(landscape, done, options.step), options.merge)
 
 
-def run(landscape: Landscape, options: argparse.Namespace) -> None:
-    """Trains what is missing, and adds a row for each."""
-    done = dict(read(options.rows, options.step))
-    missing = [m for m in began(landscape, options.step) if (m.function, m.replicate) not in done]
-    with ProcessPoolExecutor(
-        options.processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        jobs = {
-            pool.submit(trained, landscape.functions[m.function].spellings[0], m.seed, options.step): m for m in missing
-        }
-        for job in track(as_completed(jobs), f"{len(done)} rows are there", total=len(missing)):
-            accuracy = at_step(job.result(), options.step)
-            append(options.rows, (jobs[job].function, jobs[job].replicate, options.step, accuracy))
+def row(step: int, task: tuple[Measurement, tuple[str, ...]]) -> dict[str, object]:
+    """One row of the file."""
+    measurement, tokens = task
+    accuracy = at_step(trained(tokens, measurement.seed, step), step)
+    return dict(zip(COLUMNS, (measurement.function, measurement.replicate, step, accuracy), strict=True))
 
 
 def began(landscape: Landscape, step: int) -> Iterator[Measurement]:
@@ -103,35 +94,22 @@ def check(landscape: Landscape, step: int, count: int) -> None:
         )
 
 
-def merged(landscape: Landscape, accuracies: dict[Key, float], step: int) -> Landscape:
+def merged(landscape: Landscape, done: dict[Key, float], step: int) -> Landscape:
     """The landscape with these accuracies in its curves."""
-    missing = sum((m.function, m.replicate) not in accuracies for m in began(landscape, step))
-    if missing:
-        raise SystemExit(f"{missing} trainings have no accuracy at step {step} yet: run without --merge first")
     measurements = [
-        replace(m, curve={step: accuracies[key], **m.curve}) if (key := (m.function, m.replicate)) in accuracies else m
+        replace(m, curve={step: done[key], **m.curve}) if (key := (m.function, m.replicate)) in done else m
         for m in landscape.measurements
     ]
     return Landscape(landscape.description, list(landscape.functions.values()), measurements)
 
 
-def read(path: Path, step: int) -> Iterator[tuple[Key, float]]:
+def accuracies(rows: Rows, step: int) -> dict[Key, float]:
     """The accuracies at a step that are there."""
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if int(row["step"]) == step:
-                    yield (row["function"], int(row["replicate"])), float(row["val_accuracy"])
-
-
-def append(path: Path, row: tuple[object, ...]) -> None:
-    """Adds one row, and the header to a new file."""
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if is_new:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
+    return {
+        (row["function"], int(row["replicate"])): float(row["val_accuracy"])
+        for row in rows.read()
+        if int(row["step"]) == step
+    }
 
 
 if __name__ == "__main__":

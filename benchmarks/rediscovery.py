@@ -6,16 +6,17 @@ Runs without finals, or with finals that are not done, have dashes there.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
 from actsearch.evaluation import LayerRecord
+from actsearch.finals import FinalRow, FinalsResult
 from actsearch.rediscovery import Sighting, sightings
 from actsearch.runs import RunFolder
 from actsearch.store import FinalsRecord, RunRecord, Store
 from actsearch_reports.rediscovery import trained_swish
-from actsearch_reports.summary import estimate, p_value, percent
+from actsearch_reports.summary import estimate, p_value, percent, points
 
 SEARCH = (
     "search", "evaluations", "minutes", "trained", "kind", "first evaluation (proposal)", "random by then",
@@ -26,6 +27,8 @@ BEST = (
     "search", "first in finals", "minus ReLU, points", "Holm p", "minus SiLU's mean, points",
     "search score minus fresh seeds",
 )  # fmt: skip
+LAST_STAGE = ("mean rank", "minus ReLU, points (95 %)", "Holm p", "tied with the best")
+"""Between the function and a column for each child."""
 BETA = ("search", "function", "training", "β at first", "trained β: median by layer, first to last")
 
 
@@ -33,6 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tables: dict[tuple[str, ...], list[Sequence[object]]] = {SEARCH: [], FINALS: [], BEST: [], BETA: []}
+    results: dict[str, FinalsResult] = {}
     for folder in parser.parse_args().runs:
         with RunFolder.at(folder).open() as (store, name):
             run, finals = store.run(name), store.finals.get(name)
@@ -41,11 +45,20 @@ def main() -> None:
             tables[FINALS] += [(named(run), *final_cells(s, finals)) for s in found if s.is_found]
             tables[BEST] += best_rows(run, finals)
             tables[BETA] += beta_rows(store, run, found)
+            if finals and finals.result:
+                results[named(run)] = finals.result
     for head, rows in tables.items():
-        print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-        for row in rows:
-            print(f"| {' | '.join(map(str, row))} |")
-        print()
+        print_table(head, rows)
+    for title, result in results.items():
+        head = (title, *LAST_STAGE, *result.children, "search score minus fresh seeds", "test accuracy")
+        print_table(head, map(last_stage_cells, result.rows))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+    print()
 
 
 def named(run: RunRecord) -> str:
@@ -90,9 +103,20 @@ def best_rows(run: RunRecord, finals: FinalsRecord | None) -> Iterator[Sequence[
     best = finals.result.best
     (silu,) = [row for row in finals.result.rows if row.candidate.canonical == "x*sigmoid(x)"]
     difference = silu.difference.mean if silu.difference else 0.0
-    ahead = "–" if best.difference is None else f"{100 * (best.difference.mean - difference):+.2f}"
-    luck = "–" if best.shrinkage is None else f"{100 * best.shrinkage:+.2f}"
+    ahead = "–" if best.difference is None else points(best.difference.mean - difference)
+    luck = "–" if best.shrinkage is None else points(best.shrinkage)
     yield named(run), best.candidate.canonical, estimate(best.difference), p_value(best.p_holm), ahead, luck
+
+
+def last_stage_cells(row: FinalRow) -> Sequence[object]:
+    """A function of the last stage; the reference has its accuracies where others have their differences."""
+    children = [percent(c.accuracy) if c.difference is None else points(c.difference.mean) for c in row.children]
+    rank = "dropped" if row.mean_rank is None else f"{row.mean_rank:.2f}"
+    luck = "" if row.shrinkage is None else points(row.shrinkage)
+    return (
+        row.candidate.canonical, rank, estimate(row.difference), p_value(row.p_holm), "yes" if row.is_tied else "",
+        *children, luck, percent(row.test_accuracy),
+    )  # fmt: skip
 
 
 def beta_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iterator[Sequence[object]]:
