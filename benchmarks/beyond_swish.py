@@ -83,11 +83,11 @@ def chosen(plan: FinalsPlan, result: FinalsResult) -> Iterator[Candidate]:
 
 
 def longer(functions: Mapping[str, Candidate], rows: Rows, processes: int) -> Accuracies:
-    """Trains what is missing; the accuracies of all rows."""
+    """Trains what is missing; the accuracies of these functions, for the file may hold others, half trained."""
     done = measured(rows)
     wanted = [(c, name, seed) for seed in SEEDS for name in CHILDREN for c in functions.values()]
     rows.add([t for t in wanted if (t[0].canonical, *t[1:]) not in done], trained, processes=processes)
-    return measured(rows)
+    return {of: accuracy for of, accuracy in measured(rows).items() if of[0] in functions}
 
 
 def measured(rows: Rows) -> Accuracies:
@@ -123,7 +123,7 @@ def print_table(title: str, accuracies: Accuracies) -> None:
 
 
 def minus(accuracies: Accuracies, function: str, other: str, children: Sequence[str]) -> Array:
-    """Differences with the same seeds, ``(children, seeds)``, of all seeds that the function has in every child."""
+    """Differences with the same seeds, ``(children, seeds)``, of all seeds that the function has."""
     seeds = sorted({seed for f, _, seed in accuracies if f == function})
     return np.array([[accuracies[function, c, s] - accuracies[other, c, s] for s in seeds] for c in children])
 
