@@ -1,0 +1,46 @@
+"""What benchmarks/beyond_swish.py says of functions against SiLU, beside scipy's paired t-test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+SILU, RELU = "x*sigmoid(x)", "max(x, 0)"
+SEEDS = {SILU: range(20), RELU: range(20), "sin(x)": range(20), "tanh(x)": range(10, 20)}
+CHILDREN = ("a", "b")
+
+
+def test_table_is_paired_by_seed_over_all_finals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import beyond_swish
+
+    random = np.random.default_rng(0)
+    of_seed = random.normal(0.8, 0.05, 20)  # what unpaired tests would drown in
+    level = {SILU: 0.0, RELU: -0.01, "sin(x)": 0.002, "tanh(x)": 0.0015}
+    accuracies = {
+        (f, c, s): float(of_seed[s] + level[f] + random.normal(0, 0.002))
+        for f, seeds in SEEDS.items()
+        for c in CHILDREN
+        for s in seeds
+    }
+    beyond_swish.print_table("made up", accuracies)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:-1]]
+
+    def means(f: str, seeds: range) -> list[float]:
+        return [float(np.mean([accuracies[f, c, s] for c in CHILDREN])) for s in seeds]
+
+    tests = {f: stats.ttest_rel(means(f, SEEDS[f]), means(SILU, SEEDS[f]), alternative="greater") for f in level}
+    holm = {"sin(x)": 2 * tests["sin(x)"].pvalue, "tanh(x)": tests["tanh(x)"].pvalue}
+    assert 1e-4 < holm["sin(x)"] < holm["tanh(x)"] < 0.05
+    assert [row[0] for row in rows] == ["sin(x)", "tanh(x)", RELU]
+    for row in rows:
+        both = stats.ttest_rel(means(row[0], SEEDS[row[0]]), means(SILU, SEEDS[row[0]]))
+        low, high = both.confidence_interval()
+        mean = 100 * float(np.subtract(means(row[0], SEEDS[row[0]]), means(SILU, SEEDS[row[0]])).mean())
+        assert row[1] == str(len(SEEDS[row[0]]))
+        assert row[2].replace("−", "-") == f"{mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+    assert [row[3] for row in rows] == [f"{holm['sin(x)']:.2g}", f"{holm['tanh(x)']:.2g}", "not tested"]
