@@ -1,10 +1,13 @@
 """What benchmarks/beyond_swish.py says of functions against SiLU, beside scipy's paired t-test."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
+
+from actsearch.finals import Candidate
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 SILU, RELU = "x*sigmoid(x)", "max(x, 0)"
@@ -44,3 +47,33 @@ def test_table_is_paired_by_seed_over_all_finals(
         assert row[1] == str(len(SEEDS[row[0]]))
         assert row[2].replace("−", "-") == f"{mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
     assert [row[3] for row in rows] == [f"{holm['sin(x)']:.2g}", f"{holm['tanh(x)']:.2g}", "not tested"]
+
+
+def test_longer_trains_only_what_is_missing_and_leaves_other_functions_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import beyond_swish
+    from rows import Rows
+
+    rows = Rows(tmp_path / "rows.csv", beyond_swish.COLUMNS)
+    wanted = [(f, c, s) for f in (SILU, RELU) for c in beyond_swish.CHILDREN for s in beyond_swish.SEEDS]
+    missing = wanted.pop()
+    for f, c, s in [*wanted, ("sin(x)", "resnet20", 2_000)]:
+        rows.append(dict(zip(beyond_swish.COLUMNS, (f, c, s, "trained", 0.9), strict=True)))
+    asked: list[tuple[str, str, int]] = []
+
+    def add(self: Rows, tasks: list[Any], train: Any, *, processes: int) -> None:
+        asked.extend((candidate.canonical, c, s) for candidate, c, s in tasks)
+        self.append(dict(zip(beyond_swish.COLUMNS, (*asked[-1], "diverged", None), strict=True)))
+
+    monkeypatch.setattr(Rows, "add", add)
+    functions = {
+        f: Candidate(
+            tokens=(), formula=f, canonical=f, names=(), fingerprint=f, equivalence_class=f, search_accuracy=None
+        )
+        for f in (SILU, RELU)
+    }
+    accuracies = beyond_swish.longer(functions, rows, processes=1)
+    assert asked == [missing]
+    assert accuracies == dict.fromkeys(wanted, 0.9) | {missing: 0.0}
