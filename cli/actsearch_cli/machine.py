@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from actsearch.cores import usable_cores
 from actsearch.runs import RunFolder
+from actsearch_cli.interrupt import stopping
 from actsearch_cli.link import Link
 
 if TYPE_CHECKING:
@@ -95,13 +96,17 @@ class Machine:
                 for check in watched:
                     check()
 
-            yield Link(
-                address=address,
-                connection=connect(address, patient=False),
-                environment=environment,
-                watch=watch,
-                workers_may_come=self.address is not None,
-            )
+            try:
+                yield Link(
+                    address=address,
+                    connection=connect(address, patient=False),
+                    environment=environment,
+                    watch=watch,
+                    workers_may_come=self.address is not None,
+                )
+            finally:
+                with stopping():  # workers take their grace: who asks again meanwhile still gets the command's last words
+                    stack.close()
 
 
 _NO_STORE = {"ACTSEARCH_STORE_URL": "", "ACTSEARCH_STORE_PASSWORD_FILE": "", "PGPASSWORD": ""}

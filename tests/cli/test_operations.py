@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
+import signal
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -171,6 +173,37 @@ def test_workers_that_a_run_starts_may_read_its_folders_of_images(
         pass
     opened = [[b for a, b in pairwise(command) if a == "--data-root"] for command in started]
     assert opened == [["/own", "/other"]] * 2
+
+
+def test_a_second_request_to_stop_while_the_workers_end_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that was stopped twice would not say how to go on with it."""
+    heard: list[int] = []
+
+    @contextmanager
+    def workers(*_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(check=None)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("actsearch_workers.pool.LocalWorkers", workers)
+    monkeypatch.setattr("actsearch_workers.connection.connect", lambda *_, **__: None)
+    machine = Machine(devices=["cpu"], address=Address("redis://nowhere"), allow_user_code=False)
+    folder = create_run(tmp_path, "first", RunConfig())
+    before = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with machine.started(folder):
+            pass
+        assert heard == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == [signal.SIGTERM], "the handlers from before are back"
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_an_environment_is_eight_hex_digits_or_first() -> None:
