@@ -8,7 +8,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
-from actsearch.canonical import canonical_text
+from actsearch.identity import canonical_text
 from actsearch.reader import read
 
 _NATIVE = MappingProxyType({

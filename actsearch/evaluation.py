@@ -236,7 +236,7 @@ def child_seed(run_seed: int, fingerprint: str, replicate: int) -> int:
 
     Args:
         run_seed: the run's seed.
-        fingerprint: the function's, so that all its spellings share one seed (actsearch.fingerprint).
+        fingerprint: the function's, so that all its spellings share one seed (actsearch.identity).
         replicate: 0 for the search's own evaluation, 1, 2, … for repeats.
     """
     digest = hashlib.sha256(json.dumps([run_seed, fingerprint, replicate]).encode()).digest()

@@ -18,9 +18,9 @@ class Candidate(Settings):
     canonical: str
     names: tuple[str, ...]
     fingerprint: str
-    """Which function it is (actsearch.fingerprint)."""
+    """Which function it is (actsearch.identity)."""
     equivalence_class: str
-    """The class f ~ a·f(b·x) it stands for (actsearch.equivalence)."""
+    """The class f ~ a·f(b·x) it stands for (actsearch.identity.equivalence_class)."""
     search_accuracy: float | None
     """Mean reward of its trainings in the search, 0–1: mostly one, so partly luck. None: a control alone."""
     is_control: bool = False

@@ -34,9 +34,9 @@ from actsearch.activation.program import backward_program, forward_program
 from actsearch.activation.symbolic import engine_of
 from actsearch.activation.timing import measure
 from actsearch.backend import backend_of
-from actsearch.canonical import canonical, canonical_text
 from actsearch.expression import Expression, expression_of
 from actsearch.formula import Formula
+from actsearch.identity import canonical, canonical_text
 from actsearch.reader import read
 
 SHAPES = ((128, 16, 14, 14), (64, 64, 32, 32))

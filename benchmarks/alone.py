@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from actsearch.backend import backend_of
-from actsearch.canonical import canonical_text
 from actsearch.config import ChildSettings, Recipe, RunConfig
 from actsearch.evaluation import Evaluation, Job, Rung
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
+from actsearch.identity import canonical_text
 from actsearch_workers.training import train
 
 

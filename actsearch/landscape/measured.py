@@ -7,9 +7,8 @@ from actsearch.config import RunConfig
 from actsearch.errors import LandscapeError
 from actsearch.evaluation import Outcome
 from actsearch.expression import Expression, expression_of
-from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import canonical_text, is_constant, is_finite, is_strict_swish, is_swish_family
+from actsearch.identity import canonical_text, fingerprint, is_constant, is_finite, is_strict_swish, is_swish_family
 from actsearch.landscape.description import Description, Protocol
 from actsearch.landscape.table import Landscape, LandscapeFunction, Measurement, Swish
 from actsearch.space import LARGEST_LISTED, Space
@@ -135,7 +134,7 @@ def _protocol(config: RunConfig) -> Protocol:
         split="the data set's own train, validation and test parts; the reward is validation accuracy",
         gain=gains[child.gain],
         betas="each β token is a parameter of its own, one a channel, from its primitive's initial value",
-        grouping="one function: equal exact values at every x and β, and equal initial β (actsearch.fingerprint)",
+        grouping="one function: equal exact values at every x and β, and equal initial β (actsearch.identity)",
         screening=f"constant, not finite, or more than {config.max_operations} operations: not trained, reward 0",
     )
 

@@ -105,7 +105,7 @@ class Machine:
                     workers_may_come=self.address is not None,
                 )
             finally:
-                with stopping():  # workers take their grace: who asks again meanwhile still gets the command's last words
+                with stopping():  # workers take their grace: a second request must not end the command's last words
                     stack.close()
 
 

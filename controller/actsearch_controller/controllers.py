@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from actsearch.config import PLAIN_PPO, RunConfig
 from actsearch.errors import ConfigError, UnknownNameError
-from actsearch.fingerprint import formula_fingerprint
+from actsearch.identity import formula_fingerprint
 from actsearch.space import Space
 from actsearch_controller.ports import Identify, Proposer
 

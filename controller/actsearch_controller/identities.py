@@ -15,12 +15,10 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from actsearch.canonical import canonical
 from actsearch.errors import RunPausedError
 from actsearch.expression import expression_of
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import names
+from actsearch.identity import canonical, formula_fingerprint, names
 
 LIMIT_SECONDS = 120.0
 """What one formula may take: ten thousand times as long as most. A search that waits for ever would not say why."""

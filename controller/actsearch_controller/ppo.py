@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from actsearch.config import PPOSettings
-from actsearch.fingerprint import formula_fingerprint
+from actsearch.identity import formula_fingerprint
 from actsearch.space import Space
 from actsearch_controller.memory import Memory
 from actsearch_controller.policy import Scores

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from actsearch.canonical import canonical_text
 from actsearch.expression import Expression, X, beta_symbol, expression_of
-from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import canonical_text, fingerprint
 
 RNG = np.random.default_rng(20261122)
 POINTS = np.sort(np.concatenate([RNG.uniform(-3, 3, 20), RNG.uniform(-12, 12, 8), [-57.0, 43.0, 2e-6, -4e-6]]))

@@ -13,13 +13,12 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actsearch.canonical import canonical, canonical_text
 from actsearch.config import SpaceSettings
 from actsearch.expression import Expression, beta_symbol, expression_of
-from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import canonical, canonical_text, fingerprint
+from actsearch.identity.rules import upright
 from actsearch.reader import read
-from actsearch.rules import upright
 from actsearch.space import Space
 from tests.actsearch.brute_force import look_alike, same
 from tests.actsearch.strategies import formulas
@@ -133,7 +132,7 @@ def test_canonical_forms_are_fast_enough_for_a_search() -> None:
 
 FORGETFUL = """
 import json, sys
-from actsearch.canonical import canonical_text
+from actsearch.identity import canonical_text
 from actsearch.expression import expression_of
 from actsearch.formula import Formula
 

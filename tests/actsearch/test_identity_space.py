@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import sympy
 
-from actsearch.canonical import canonical
 from actsearch.config import SpaceSettings
 from actsearch.expression import expression_of
 from actsearch.functions import sigmoid
-from actsearch.identity import equivalence_class, is_strict_swish, is_swish_family
+from actsearch.identity import canonical, equivalence_class, is_strict_swish, is_swish_family
 from actsearch.space import Space
 from tests.actsearch.brute_force import Spelling, look_alike, proposed, same, spelling
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import sympy
 
-from actsearch.canonical import canonical
 from actsearch.config import SpaceSettings
 from actsearch.exact import value
 from actsearch.exact.values import _Program
 from actsearch.expression import Expression, X, expression_of
-from actsearch.points import POINTS, Look, betas_at, rounded
+from actsearch.identity import canonical
+from actsearch.identity.points import POINTS, Look, betas_at, rounded
+from actsearch.identity.rules import substituted
 from actsearch.reader import read
-from actsearch.rules import substituted
 from actsearch.space import Space
 
 TWO_UNITS = Space(SpaceSettings(units=2))

@@ -9,9 +9,8 @@ import pytest
 
 from actsearch.config import SpaceSettings
 from actsearch.expression import expression_of
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import is_strict_swish, is_swish_family
+from actsearch.identity import formula_fingerprint, is_strict_swish, is_swish_family
 from actsearch.rediscovery import FAMILY, ONE_UNIT, STRICT, Odds, odds, sightings
 from actsearch.space import Space
 from actsearch.store import Store

@@ -8,7 +8,7 @@ import pytest
 from actsearch.config import RunConfig, SpaceSettings
 from actsearch.errors import ConfigError
 from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint
+from actsearch.identity import fingerprint
 from actsearch.space import Space
 from actsearch.store import Store
 from actsearch_controller.baselines.exhaustive import ExhaustiveController

@@ -12,8 +12,8 @@ import pytest
 
 from actsearch.config import PPOSettings, RunConfig
 from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import fingerprint
 from actsearch.store import Store
 from actsearch_controller.search import search
 from tests.controller.synthetic import ShuffledEvaluator

@@ -16,8 +16,8 @@ from actsearch.config import EarlyStoppingSettings, PPOSettings, RunConfig, Spac
 from actsearch.errors import RunError, RunPausedError
 from actsearch.evaluation import FLOOR_REWARD, Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
-from actsearch.fingerprint import fingerprint, formula_fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import fingerprint, formula_fingerprint
 from actsearch.space import Space
 from actsearch.store import Advance, RunRecord, RunState, Store
 from actsearch_controller import driving, identities, identity_pool
@@ -376,7 +376,7 @@ def test_a_formula_without_identity_pauses_the_run_by_name(
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("actsearch.fingerprint.fingerprint", fail)
+    monkeypatch.setattr("actsearch.identity.fingerprints.fingerprint", fail)
     formula_fingerprint.cache_clear()
     identities._computed.cache_clear()
     config = RANDOM.model_copy(update={"controller": controller})

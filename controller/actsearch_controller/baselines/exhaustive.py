@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from actsearch.errors import ConfigError
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import formula_fingerprint
 from actsearch.space import LARGEST_LISTED, Space
 from actsearch_controller.metrics import mean_reward
 from actsearch_controller.ports import Identify

@@ -6,8 +6,8 @@ from itertools import repeat
 
 import numpy as np
 
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
+from actsearch.identity import formula_fingerprint
 from actsearch.space import Space
 from actsearch_controller.metrics import mean_reward
 from actsearch_controller.ports import Identify

@@ -3,16 +3,13 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from actsearch.canonical import canonical
 from actsearch.config import FinalsSettings, Recipe, RunConfig
-from actsearch.equivalence import equivalence_class
 from actsearch.errors import RunError
 from actsearch.evaluation import final_seeds
 from actsearch.expression import expression_of
 from actsearch.finals import Candidate, ChildProtocol, FinalsPlan
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import names
+from actsearch.identity import canonical, equivalence_class, formula_fingerprint, names
 from actsearch.leaderboard import leaderboard
 from actsearch.store import EvaluationRecord
 

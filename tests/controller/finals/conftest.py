@@ -9,9 +9,8 @@ import pytest
 from actsearch.config import FinalsSettings, Recipe, RunConfig
 from actsearch.evaluation import Evaluation, Job, Outcome, child_seed, evaluation_key
 from actsearch.expression import expression_of
-from actsearch.fingerprint import formula_fingerprint
 from actsearch.formula import Formula
-from actsearch.identity import canonical_text, names
+from actsearch.identity import canonical_text, formula_fingerprint, names
 from actsearch.store import Advance, NewEvaluation, NewProposal, RunState, Store
 from actsearch_controller import driving
 

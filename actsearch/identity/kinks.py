@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import sympy
 
-from actsearch.dominance import undominated
-from actsearch.rules import build, cost, kinks, powers_of, rewritten, substituted, upright
+from actsearch.identity.dominance import undominated
+from actsearch.identity.rules import build, cost, kinks, powers_of, rewritten, substituted, upright
 
 MAX_DEGREE = 64
 """Above this a function's halves are not looked at: sympy isolates roots to learn a polynomial's sign for x > 0."""

@@ -16,12 +16,12 @@ from itertools import chain, cycle, islice, permutations, product
 
 import sympy
 
-from actsearch.canonical import canonical
 from actsearch.expression import Expression, X, beta_symbol, expression_of
 from actsearch.formula import Formula
 from actsearch.grid import parting
-from actsearch.points import BETA, POINTS, Look, betas_at, rounded
-from actsearch.rules import build, substituted
+from actsearch.identity.canonical_form import canonical
+from actsearch.identity.points import BETA, POINTS, Look, betas_at, rounded
+from actsearch.identity.rules import build, substituted
 
 MAX_ORDERS = 24
 """At most so many numberings of β that tie are compared."""

@@ -12,8 +12,8 @@ from itertools import chain, islice, permutations, product
 import sympy
 
 from actsearch.expression import Expression, X, beta_name, beta_symbol
-from actsearch.kinks import settle
-from actsearch.rules import build, positive_base, substituted, text_of
+from actsearch.identity.kinks import settle
+from actsearch.identity.rules import build, positive_base, substituted, text_of
 
 MAX_PASSES = 12
 MAX_ORDERS = 24

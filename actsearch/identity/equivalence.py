@@ -5,9 +5,9 @@ from functools import lru_cache
 
 import sympy
 
-from actsearch.canonical import canonical
 from actsearch.expression import Expression, X
-from actsearch.rules import build, cheapest, cost, substituted
+from actsearch.identity.canonical_form import canonical
+from actsearch.identity.rules import build, cheapest, cost, substituted
 
 MAX_PASSES = 6
 

@@ -7,8 +7,8 @@ import numpy as np
 import sympy
 
 from actsearch.grid import COARSE, Grid
+from actsearch.identity.rules import cost
 from actsearch.primitives import EPS
-from actsearch.rules import cost
 
 _NUMBERS = frozenset({EPS, *(sympy.Rational(n, d) for n in range(-4, 5) for d in (1, 2))})
 """Numbers that the search space's own functions hold. Only among those does the grid decide: with another number,
