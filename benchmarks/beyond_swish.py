@@ -11,20 +11,22 @@ with seeds that neither searches nor finals have used. Rows already in the file 
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from alone import trained_alone
 from rows import Rows
+from tables import print_table, shown
 
 from actsearch.config import ChildSettings
-from actsearch.finals import Candidate, FinalsPlan, FinalsResult
+from actsearch.finals import Candidate, Estimate, FinalsPlan, FinalsResult
 from actsearch.runs import RunFolder
 from actsearch_controller.finals.result import estimate
 from actsearch_controller.finals.statistics import Array, holm, one_sided_p
 from actsearch_controller.finals.trainings import Training
 from actsearch_reports.summary import estimate as interval
-from actsearch_reports.summary import p_value
+from actsearch_reports.summary import p_value, points
 from actsearch_workers.children import child
 
 ROWS = Path(__file__).with_name("beyond_swish.csv")
@@ -58,10 +60,9 @@ def main() -> None:
             validation |= last_stage(finals.plan, finals.result, store.run(name).config.dataset, rewards)
             test |= {(names[r.fingerprint], r.child, r.seed): r.accuracy for r in store.finals.test_accuracies(name)}
             best |= {c.canonical: c for c in chosen(finals.plan, finals.result)}
-    print_table("in finals, validation images", validation)
-    print_table("in finals, test images", test)
+    print_finals(against_silu(validation), against_silu(test))
     if options.longer:
-        print_table(f"{STEPS} steps, validation images", longer(best, Rows(options.rows, COLUMNS), options.processes))
+        print_longer(against_silu(longer(best, Rows(options.rows, COLUMNS), options.processes)))
 
 
 def last_stage(plan: FinalsPlan, result: FinalsResult, dataset: str, rewards: Mapping[str, float | None]) -> Accuracies:
@@ -102,24 +103,82 @@ def trained(task: tuple[Candidate, str, int]) -> dict[str, object]:
     return dict(zip(COLUMNS, (candidate.canonical, name, seed, result.outcome, result.val_accuracy), strict=True))
 
 
-def print_table(title: str, accuracies: Accuracies) -> None:
-    """Minus SiLU, paired by seed: mean over the children, one-sided with Holm over all but the controls; by child."""
+@dataclass(frozen=True)
+class Row:
+    """One function against SiLU, paired by seed, in accuracy (0-1).
+
+    Attributes:
+        seeds: pairs.
+        difference: mean over the children.
+        p_holm: one-sided, Holm over all but the controls; None for ReLU.
+        children: the difference in each child.
+        from_relu: mean over the children, minus ReLU; None for ReLU.
+    """
+
+    seeds: int
+    difference: Estimate
+    p_holm: float | None
+    children: dict[str, Estimate]
+    from_relu: Estimate | None
+
+
+def against_silu(accuracies: Accuracies) -> dict[str, Row]:
+    """The functions but SiLU, best first."""
     functions = list(dict.fromkeys(function for function, _, _ in accuracies))
-    children = sorted({child for _, child, _ in accuracies})
+    children = list(dict.fromkeys(child for _, child, _ in accuracies))
     from_silu = {f: minus(accuracies, f, SILU, children) for f in functions if f != SILU}
     tested = [f for f in from_silu if f != RELU]
     p = dict(zip(tested, holm(np.array([one_sided_p(from_silu[f].mean(axis=0)) for f in tested])), strict=True))
-    head = (title, "seeds", "minus SiLU, points (95 %)", "Holm p", *children, "minus ReLU, points (95 %)")
-    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for f in sorted(from_silu, key=lambda f: -from_silu[f].mean()):
-        by_child = [interval(estimate(one)) for one in from_silu[f]]
-        from_relu = "" if f == RELU else interval(estimate(minus(accuracies, f, RELU, children).mean(axis=0)))
-        cells = (
-            f, str(from_silu[f].shape[1]), interval(estimate(from_silu[f].mean(axis=0))),
-            p_value(p[f]) if f in p else "not tested", *by_child, from_relu,
-        )  # fmt: skip
-        print(f"| {' | '.join(cells)} |")
-    print()
+    return {
+        f: Row(
+            seeds=from_silu[f].shape[1],
+            difference=estimate(from_silu[f].mean(axis=0)),
+            p_holm=p.get(f),
+            children=dict(zip(children, map(estimate, from_silu[f]), strict=True)),
+            from_relu=None if f == RELU else estimate(minus(accuracies, f, RELU, children).mean(axis=0)),
+        )
+        for f in sorted(from_silu, key=lambda f: -from_silu[f].mean())
+    }
+
+
+def print_finals(validation: Mapping[str, Row], test: Mapping[str, Row]) -> None:
+    """Prints the differences of finals, by child as means."""
+    children = next(iter(validation.values())).children
+    on_test = ("on the test images (95 %)", "Holm p")
+    head = ("function, finals", "seeds", "minus SiLU, points (95 %)", "Holm p", *children, *on_test)
+    print_table(
+        head,
+        (
+            (
+                named(f), row.seeds, interval(row.difference), p_or_not(row),
+                *(points(row.children[c].mean) for c in children), interval(test[f].difference), p_or_not(test[f]),
+            )
+            for f, row in validation.items()
+        ),
+    )  # fmt: skip
+
+
+def print_longer(rows: Mapping[str, Row]) -> None:
+    """Prints the differences after longer trainings, by child with intervals."""
+    head = (f"function, {STEPS} steps", "minus SiLU, points (95 %)", "Holm p", *CHILDREN, "minus ReLU, points (95 %)")
+    print_table(
+        head,
+        (
+            (
+                named(f), interval(row.difference), p_or_not(row), *(interval(row.children[c]) for c in CHILDREN),
+                "" if row.from_relu is None else interval(row.from_relu),
+            )
+            for f, row in rows.items()
+        ),
+    )  # fmt: skip
+
+
+def named(function: str) -> str:
+    return f"{shown(function)}, ReLU" if function == RELU else shown(function)
+
+
+def p_or_not(row: Row) -> str:
+    return "not tested" if row.p_holm is None else p_value(row.p_holm)
 
 
 def minus(accuracies: Accuracies, function: str, other: str, children: Sequence[str]) -> Array:

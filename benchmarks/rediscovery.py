@@ -6,9 +6,12 @@ Runs without finals, or with finals that are not done, have dashes there.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
+
+from tables import print_table, shown
 
 from actsearch.evaluation import LayerRecord
 from actsearch.finals import FinalRow, FinalsResult
@@ -23,19 +26,20 @@ SEARCH = (
     "best of it", "rank by search score", "trace",
 )  # fmt: skip
 FINALS = ("search", "kind", "in finals", "minus ReLU, points", "Holm p", "tied with the best", "before it")
-BEST = (
-    "search", "first in finals", "minus ReLU, points", "Holm p", "minus SiLU's mean, points",
-    "search score minus fresh seeds",
+IN_SHORT = (
+    "search", "first strict Swish at evaluation", "random by then", "best by mean rank, minus ReLU, points (95 %)",
+    "all finalists better than ReLU", "SiLU tied with the best",
 )  # fmt: skip
 LAST_STAGE = ("mean rank", "minus ReLU, points (95 %)", "Holm p", "tied with the best")
 """Between the function and a column for each child."""
-BETA = ("search", "function", "training", "β at first", "trained β: median by layer, first to last")
+BETA = ("search", "function", "training", "β", "at first", "trained: median by layer, first to last")
+SILU = "x*sigmoid(x)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    tables: dict[tuple[str, ...], list[Sequence[object]]] = {SEARCH: [], FINALS: [], BEST: [], BETA: []}
+    tables: dict[tuple[str, ...], list[Sequence[object]]] = {IN_SHORT: [], SEARCH: [], FINALS: [], BETA: []}
     results: dict[str, FinalsResult] = {}
     for folder in parser.parse_args().runs:
         with RunFolder.at(folder).open() as (store, name):
@@ -43,7 +47,7 @@ def main() -> None:
             found = seen(store, run, finals)
             tables[SEARCH] += search_rows(store, run, found)
             tables[FINALS] += [(named(run), *final_cells(s, finals)) for s in found if s.is_found]
-            tables[BEST] += best_rows(run, finals)
+            tables[IN_SHORT] += in_short(run, found, finals)
             tables[BETA] += beta_rows(store, run, found)
             if finals and finals.result:
                 results[named(run)] = finals.result
@@ -52,13 +56,6 @@ def main() -> None:
     for title, result in results.items():
         head = (title, *LAST_STAGE, *result.children, "search score minus fresh seeds", "test accuracy")
         print_table(head, map(last_stage_cells, result.rows))
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
-    for row in rows:
-        print(f"| {' | '.join(map(str, row))} |")
-    print()
 
 
 def named(run: RunRecord) -> str:
@@ -76,12 +73,11 @@ def search_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iter
     summary = store.summary(run.name)
     trained = sum(count for outcome, count in summary.by_outcome.items() if outcome.value == "trained")
     for s in found:
-        first = f"{s.evaluation} ({s.proposal})" if s.is_found else f">{s.evaluations}"
-        chance = "–" if s.random_by_evaluations is None else percent(s.random_by_evaluations, 0)
-        best = f"{s.best.record.canonical}, {percent(s.best.reward)} ({s.best.trainings})" if s.best else "–"
+        first = f"{evaluation(s)} ({s.proposal})" if s.is_found else evaluation(s)
+        best = f"{shown(s.best.record.canonical)}, {percent(s.best.reward)} ({s.best.trainings})" if s.best else "–"
         yield (
-            named(run), summary.told, f"{run.seconds / 60:.1f}", trained, s.kind, first, chance, best, s.rank or "–",
-            run.trace[:8],
+            named(run), summary.told, f"{run.seconds / 60:.1f}", trained, s.kind, first, chance(s), best, s.rank or "–",
+            f"`{run.trace[:8]}`",
         )  # fmt: skip
 
 
@@ -90,32 +86,56 @@ def final_cells(s: Sighting, finals: FinalsRecord | None) -> Sequence[object]:
         return s.kind, *"–––––"
     if s.final is None:
         return s.kind, "screened, not promoted" if s.was_screened else "not screened", *"––––"
-    place = f"{s.final_place}: {s.final.candidate.canonical}" if s.final_place else "dropped"
+    place = f"{s.final_place}: {shown(s.final.candidate.canonical)}" if s.final_place else "dropped"
     tied = "yes" if s.final.is_tied else "no"
-    return (
-        s.kind, place, estimate(s.final.difference), p_value(s.final.p_holm), tied, ", ".join(s.beaten_by) or "nothing",
+    before = ", ".join(map(shown, s.beaten_by)) or "nothing"
+    return s.kind, place, estimate(s.final.difference), p_value(s.final.p_holm), tied, before
+
+
+def in_short(run: RunRecord, found: Sequence[Sighting], finals: FinalsRecord | None) -> Iterator[Sequence[object]]:
+    """One row a run, for its strict Swish and its finals."""
+    if finals is None or finals.result is None:
+        return
+    (strict,) = [s for s in found if s.kind == "Strict Swish"]
+    best, rows = finals.result.best, finals.result.rows
+    p = max(row.p_holm for row in rows if row.p_holm is not None)
+    better = [row.is_better for row in rows if row.is_found]
+    (silu,) = [row for row in rows if row.candidate.canonical == SILU]
+    first = f"{shown(best.candidate.canonical)}, {estimate(best.difference)}"
+    yield (
+        named(run), evaluation(strict), chance(strict), first,
+        f"yes, p {at_most(p)}" if all(better) else f"{sum(better)} of {len(better)}", "yes" if silu.is_tied else "no",
     )  # fmt: skip
 
 
-def best_rows(run: RunRecord, finals: FinalsRecord | None) -> Iterator[Sequence[object]]:
-    if finals is None or finals.result is None:
-        return
-    best = finals.result.best
-    (silu,) = [row for row in finals.result.rows if row.candidate.canonical == "x*sigmoid(x)"]
-    difference = silu.difference.mean if silu.difference else 0.0
-    ahead = "–" if best.difference is None else points(best.difference.mean - difference)
-    luck = "–" if best.shrinkage is None else points(best.shrinkage)
-    yield named(run), best.candidate.canonical, estimate(best.difference), p_value(best.p_holm), ahead, luck
+def evaluation(s: Sighting) -> str:
+    return str(s.evaluation) if s.is_found else f"not in {s.evaluations}"
+
+
+def chance(s: Sighting) -> str:
+    return "–" if s.random_by_evaluations is None else percent(s.random_by_evaluations, 0)
+
+
+def at_most(p: float) -> str:
+    """A bound of one digit that p is not above."""
+    if p < 0.0001:
+        return p_value(p)
+    digit = 10.0 ** math.floor(math.log10(p))
+    return f"≤ {math.ceil(p / digit) * digit:.1g}"
 
 
 def last_stage_cells(row: FinalRow) -> Sequence[object]:
     """A function of the last stage; the reference has its accuracies where others have their differences."""
+    is_reference = row.difference is None
+    roles = [*(["SiLU"] if row.candidate.canonical == SILU else []), *([] if row.is_found else ["a control"])]
+    function = ", ".join([shown(row.candidate.canonical), *(["ReLU, the reference"] if is_reference else roles)])
     children = [percent(c.accuracy) if c.difference is None else points(c.difference.mean) for c in row.children]
     rank = "dropped" if row.mean_rank is None else f"{row.mean_rank:.2f}"
     luck = "" if row.shrinkage is None else points(row.shrinkage)
+    difference, tested = ("", "") if is_reference else (estimate(row.difference), "not tested")
     return (
-        row.candidate.canonical, rank, estimate(row.difference), p_value(row.p_holm), "yes" if row.is_tied else "",
-        *children, luck, percent(row.test_accuracy),
+        function, rank, difference, tested if row.p_holm is None else p_value(row.p_holm),
+        "yes" if row.is_tied else "", *children, luck, percent(row.test_accuracy),
     )  # fmt: skip
 
 
@@ -125,7 +145,7 @@ def beta_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iterat
         return
     for name in swish.initial:
         medians = ", ".join(f"{m:.2f}" for m in by_layer(swish.layers, name))
-        yield named(run), swish.canonical, swish.training, f"{swish.initial[name]:g}", medians
+        yield named(run), shown(swish.canonical), swish.training, shown(name), f"{swish.initial[name]:g}", medians
 
 
 def by_layer(layers: Sequence[LayerRecord], name: str) -> Iterator[float]:

@@ -1,5 +1,6 @@
 """What benchmarks/beyond_swish.py says of functions against SiLU, beside scipy's paired t-test."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ SEEDS = {SILU: range(20), RELU: range(20), "sin(x)": range(20), "tanh(x)": range
 CHILDREN = ("a", "b")
 
 
-def test_table_is_paired_by_seed_over_all_finals(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_differences_are_paired_by_seed_over_all_finals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import beyond_swish
 
@@ -30,23 +29,27 @@ def test_table_is_paired_by_seed_over_all_finals(
         for c in CHILDREN
         for s in seeds
     }
-    beyond_swish.print_table("made up", accuracies)
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:-1]]
 
-    def means(f: str, seeds: range) -> list[float]:
-        return [float(np.mean([accuracies[f, c, s] for c in CHILDREN])) for s in seeds]
+    def means(f: str, seeds: range, children: Sequence[str] = CHILDREN) -> list[float]:
+        return [float(np.mean([accuracies[f, c, s] for c in children])) for s in seeds]
 
     tests = {f: stats.ttest_rel(means(f, SEEDS[f]), means(SILU, SEEDS[f]), alternative="greater") for f in level}
-    holm = {"sin(x)": 2 * tests["sin(x)"].pvalue, "tanh(x)": tests["tanh(x)"].pvalue}
+    holm = {"sin(x)": 2 * tests["sin(x)"].pvalue, "tanh(x)": tests["tanh(x)"].pvalue, RELU: None}
     assert 1e-4 < holm["sin(x)"] < holm["tanh(x)"] < 0.05
-    assert [row[0] for row in rows] == ["sin(x)", "tanh(x)", RELU]
-    for row in rows:
-        both = stats.ttest_rel(means(row[0], SEEDS[row[0]]), means(SILU, SEEDS[row[0]]))
-        low, high = both.confidence_interval()
-        mean = 100 * float(np.subtract(means(row[0], SEEDS[row[0]]), means(SILU, SEEDS[row[0]])).mean())
-        assert row[1] == str(len(SEEDS[row[0]]))
-        assert row[2].replace("−", "-") == f"{mean:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
-    assert [row[3] for row in rows] == [f"{holm['sin(x)']:.2g}", f"{holm['tanh(x)']:.2g}", "not tested"]
+    rows = beyond_swish.against_silu(accuracies)
+    assert list(rows) == ["sin(x)", "tanh(x)", RELU]
+    for f, row in rows.items():
+        assert row.seeds == len(SEEDS[f])
+        assert row.p_holm == pytest.approx(holm[f])
+        compared = [(row.difference, SILU, CHILDREN), *((row.children[c], SILU, (c,)) for c in CHILDREN)]
+        if row.from_relu is not None:
+            compared.append((row.from_relu, RELU, CHILDREN))
+        assert len(compared) == (3 if f == RELU else 4)
+        for found, other, children in compared:
+            both = stats.ttest_rel(means(f, SEEDS[f], children), means(other, SEEDS[f], children))
+            low, high = both.confidence_interval()
+            mean = np.subtract(means(f, SEEDS[f], children), means(other, SEEDS[f], children)).mean()
+            assert (found.mean, found.low, found.high) == pytest.approx((mean, low, high))
 
 
 def test_longer_trains_only_what_is_missing_and_leaves_other_functions_out(
