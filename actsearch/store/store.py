@@ -13,16 +13,16 @@ from typing import Self
 from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, defer, load_only
+from sqlalchemy.orm import Session, defer
 
 from actsearch.config import RunConfig
 from actsearch.errors import RunError, RunExistsError
-from actsearch.evaluation import FLOOR_REWARD, Evaluation, Outcome, Rung
-from actsearch.standings import Standings
+from actsearch.evaluation import Evaluation, Outcome
 from actsearch.store.advancing import advance
 from actsearch.store.database import connect, reader, writer
 from actsearch.store.driving import driver, sole_driver
 from actsearch.store.finals import FinalsStore
+from actsearch.store.reading import best, evaluation_record, run_record, run_row
 from actsearch.store.records import (
     Advance,
     BatchRecord,
@@ -33,7 +33,7 @@ from actsearch.store.records import (
     RunState,
     RunSummary,
 )
-from actsearch.store.results import KEYS_A_QUERY, LAYERS, finish
+from actsearch.store.results import KEYS_A_QUERY, finish
 from actsearch.store.schema import BatchRow, ControllerRow, EvaluationRow, ProposalRow, RunRow
 from actsearch.store.verifications import VerificationStore
 
@@ -78,7 +78,7 @@ class Store:
     def _run_id(self, session: Session, name: str) -> int:
         """The id of a run, looked up once: runs are neither deleted nor renamed."""
         if name not in self._run_ids:
-            self._run_ids[name] = _run_row(session, name).id
+            self._run_ids[name] = run_row(session, name).id
         return self._run_ids[name]
 
     @contextmanager
@@ -103,12 +103,12 @@ class Store:
     def runs(self) -> list[RunRecord]:
         """Every run, oldest first."""
         with Session(self._engine) as session:
-            return [_run_record(row) for row in session.scalars(select(RunRow).order_by(RunRow.id))]
+            return [run_record(row) for row in session.scalars(select(RunRow).order_by(RunRow.id))]
 
     def run(self, name: str) -> RunRecord:
         """The run of that name; `RunError` with the names that exist where there is none."""
         with Session(self._engine) as session:
-            return _run_record(_run_row(session, name))
+            return run_record(run_row(session, name))
 
     def driver(self, name: str) -> str | None:
         """Who drives a run of a PostgreSQL database, as `actsearch HOST PID`; None where nobody does, and on SQLite."""
@@ -174,7 +174,7 @@ class Store:
                 .options(*(() if layers else (defer(EvaluationRow.layers),)))
             )
             # Sorted here: asked for in order, SQLite goes through all rows of the run to find a few keys.
-            return sorted((_evaluation_record(row, layers=layers) for row in rows), key=lambda record: record.number)
+            return sorted((evaluation_record(row, layers=layers) for row in rows), key=lambda record: record.number)
 
     def summary(self, name: str) -> RunSummary:
         """Counts by outcome, the best function so far and how many batches there are."""
@@ -197,7 +197,7 @@ class Store:
                 told=sum(by_outcome.values()),
                 by_outcome={outcome: by_outcome[outcome] for outcome in Outcome if outcome in by_outcome},
                 steps=steps,
-                best=_best(session, run_id),
+                best=best(session, run_id),
                 batches_asked=0 if last is None else last + 1,
                 batches_told=told or 0,
                 last_new_batch=-1 if last_new is None else last_new,
@@ -206,7 +206,7 @@ class Store:
     def best(self, name: str) -> BestRecord | None:
         """The function that stands first; None before any has trained."""
         with Session(self._engine) as session:
-            return _best(session, self._run_id(session, name))
+            return best(session, self._run_id(session, name))
 
     def controller(self, name: str) -> bytes | None:
         """The controller's state after the last `advance`; None before the first."""
@@ -233,7 +233,7 @@ class Store:
             with Session(self._writer) as session, session.begin():
                 session.add(row)
                 session.flush()
-                return _run_record(row)
+                return run_record(row)
         except IntegrityError as err:
             raise RunExistsError(f"there is a run named {name!r} already; choose another name or resume it") from err
 
@@ -259,14 +259,14 @@ class Store:
         """
         try:
             with Session(self._writer) as session, session.begin():
-                advance(session, _run_row(session, name), step)
+                advance(session, run_row(session, name), step)
         except IntegrityError as err:
             raise RunError(f"run {name!r} was advanced by another controller meanwhile; only one may drive it") from err
 
     def set_state(self, name: str, state: RunState, reason: str = "", *, seconds: float | None = None) -> None:
         """Says what the run is doing and why; `seconds` of search so far where they are known."""
         with Session(self._writer) as session, session.begin():
-            row = _run_row(session, name)
+            row = run_row(session, name)
             row.state, row.reason = state.value, reason
             if seconds is not None:
                 row.seconds = seconds
@@ -274,86 +274,10 @@ class Store:
     def set_environment(self, name: str, environment: str) -> None:
         """Says what the run is bound to, among the versions that decide its numbers; replaces what was said before."""
         with Session(self._writer) as session, session.begin():
-            row = _run_row(session, name)
+            row = run_row(session, name)
             row.versions = {**row.versions, ENVIRONMENT: environment}
 
     def set_config(self, name: str, config: RunConfig) -> None:
         """Replaces the run's settings, when it is resumed with another budget."""
         with Session(self._writer) as session, session.begin():
-            _run_row(session, name).config = config.model_dump(mode="json")
-
-
-def _run_row(session: Session, name: str) -> RunRow:
-    row = session.scalar(select(RunRow).where(RunRow.name == name))
-    if row is None:
-        known = session.scalars(select(RunRow.name).order_by(RunRow.id)).all()
-        raise RunError(f"no run named {name!r}; known: {', '.join(known) or 'none yet'}")
-    return row
-
-
-def _run_record(row: RunRow) -> RunRecord:
-    return RunRecord(
-        name=row.name,
-        state=RunState(row.state),
-        reason=row.reason,
-        config=RunConfig.parse(row.config),
-        command=row.command,
-        versions=row.versions,
-        created_at=row.created_at,
-        seconds=row.seconds,
-        trace=row.trace,
-    )
-
-
-def _evaluation_record(row: EvaluationRow, *, layers: bool) -> EvaluationRecord:
-    evaluation = None if row.result is None else Evaluation.from_json(row.result)
-    if evaluation is not None and layers and row.layers is not None:
-        evaluation = evaluation.model_copy(update={"layers": LAYERS.validate_json(row.layers)})
-    return EvaluationRecord(
-        number=row.number,
-        key=row.key,
-        tokens=tuple(row.tokens),
-        formula=row.formula,
-        canonical=row.canonical,
-        names=tuple(row.names),
-        seed=row.seed,
-        replicate=row.replicate,
-        rungs=tuple(Rung.parse(rung) for rung in row.rungs),
-        evaluation=evaluation,
-        asked_at=row.asked_at,
-        finished_at=row.finished_at,
-    )
-
-
-def _best(session: Session, run_id: int) -> BestRecord | None:
-    """Of many thousand functions only those trained again, few, and the first of the others are looked at."""
-    # A null outcome, which is that of an unfinished evaluation, is not unequal either.
-    mine = (EvaluationRow.run_id == run_id, EvaluationRow.outcome != Outcome.STOPPED.value)
-    again = select(EvaluationRow.canonical).where(*mine, EvaluationRow.replicate > 0)
-    rewards = select(EvaluationRow.canonical, EvaluationRow.reward)
-    standings = Standings()
-    repeated = rewards.where(*mine, EvaluationRow.canonical.in_(again)).order_by(EvaluationRow.number)
-    once = rewards.where(*mine, EvaluationRow.canonical.not_in(again))
-    best_once = once.order_by(EvaluationRow.reward.desc(), EvaluationRow.number).limit(1)
-    # Without an index on the texts, which may be too long for one, this reads a column of every row.
-    found = session.execute(repeated).all() if session.scalar(select(again.exists())) else []
-    for canonical, reward in (*found, *session.execute(best_once)):
-        standings.add(canonical, reward or FLOOR_REWARD)
-    first = standings.first
-    if first is None or first.mean <= FLOOR_REWARD:
-        return None
-    row = session.scalars(
-        select(EvaluationRow)
-        .options(load_only(EvaluationRow.formula, EvaluationRow.canonical, EvaluationRow.names))
-        .where(*mine, EvaluationRow.canonical == first.function)
-        .order_by(EvaluationRow.number)
-        .limit(1)
-    ).one()
-    return BestRecord(
-        number=row.number,
-        formula=row.formula,
-        canonical=row.canonical,
-        names=tuple(row.names),
-        reward=first.mean,
-        trainings=len(first.rewards),
-    )
+            run_row(session, name).config = config.model_dump(mode="json")
