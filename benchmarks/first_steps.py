@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def row(step: int, task: tuple[Measurement, tuple[str, ...]]) -> dict[str, object]:
-    """One row of the file."""
+    """One row of the file, without an accuracy where the training failed sooner than the landscape's did."""
     measurement, tokens = task
     accuracy = at_step(trained(tokens, measurement.seed, step), step)
     return dict(zip(COLUMNS, (measurement.function, measurement.replicate, step, accuracy), strict=True))
@@ -75,8 +75,9 @@ def trained(tokens: tuple[str, ...], seed: int | None, step: int, to_the_end: bo
     return trained_alone(tokens, seed=seed, child=settings, recipe=recipe, rungs=[rung])
 
 
-def at_step(evaluation: Evaluation, step: int) -> float:
-    return next(point.val_accuracy for point in evaluation.curve if point.step == step)
+def at_step(evaluation: Evaluation, step: int) -> float | None:
+    """The accuracy at a step; None where the training did not come so far."""
+    return next((point.val_accuracy for point in evaluation.curve if point.step == step), None)
 
 
 def check(landscape: Landscape, step: int, count: int) -> None:
@@ -94,19 +95,21 @@ def check(landscape: Landscape, step: int, count: int) -> None:
         )
 
 
-def merged(landscape: Landscape, done: dict[Key, float], step: int) -> Landscape:
+def merged(landscape: Landscape, done: dict[Key, float | None], step: int) -> Landscape:
     """The landscape with these accuracies in its curves."""
     measurements = [
-        replace(m, curve={step: done[key], **m.curve}) if (key := (m.function, m.replicate)) in done else m
+        m
+        if (accuracy := done.get((m.function, m.replicate))) is None
+        else replace(m, curve={step: accuracy, **m.curve})
         for m in landscape.measurements
     ]
     return Landscape(landscape.description, list(landscape.functions.values()), measurements)
 
 
-def accuracies(rows: Rows, step: int) -> dict[Key, float]:
-    """The accuracies at a step that are there."""
+def accuracies(rows: Rows, step: int) -> dict[Key, float | None]:
+    """What is there of a step, by function and replicate; None: failed before it."""
     return {
-        (row["function"], int(row["replicate"])): float(row["val_accuracy"])
+        (row["function"], int(row["replicate"])): float(row["val_accuracy"]) if row["val_accuracy"] else None
         for row in rows.read()
         if int(row["step"]) == step
     }

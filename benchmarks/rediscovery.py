@@ -14,10 +14,11 @@ from statistics import median
 from tables import print_table, shown
 
 from actsearch.evaluation import LayerRecord
-from actsearch.finals import FinalRow, FinalsResult
+from actsearch.finals import Candidate, FinalRow, FinalsResult
 from actsearch.rediscovery import Sighting, sightings
 from actsearch.runs import RunFolder
 from actsearch.store import FinalsRecord, RunRecord, Store
+from actsearch.verification import Correlation, VerificationResult
 from actsearch_reports.rediscovery import trained_swish
 from actsearch_reports.summary import estimate, p_value, percent, points
 
@@ -33,7 +34,7 @@ IN_SHORT = (
 LAST_STAGE = ("mean rank", "minus ReLU, points (95 %)", "Holm p", "tied with the best")
 """Between the function and a column for each child."""
 BETA = ("search", "function", "training", "β", "at first", "trained: median by layer, first to last")
-SILU = "x*sigmoid(x)"
+RELU, SILU = "max(x, 0)", "x*sigmoid(x)"
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tables: dict[tuple[str, ...], list[Sequence[object]]] = {IN_SHORT: [], SEARCH: [], FINALS: [], BETA: []}
     results: dict[str, FinalsResult] = {}
+    verified: dict[str, VerificationResult] = {}
     for folder in parser.parse_args().runs:
         with RunFolder.at(folder).open() as (store, name):
             run, finals = store.run(name), store.finals.get(name)
@@ -51,11 +53,15 @@ def main() -> None:
             tables[BETA] += beta_rows(store, run, found)
             if finals and finals.result:
                 results[named(run)] = finals.result
+            verified |= {named(run): v.result for v in store.verifications.of(name) if v.result}
     for head, rows in tables.items():
         print_table(head, rows)
     for title, result in results.items():
         head = (title, *LAST_STAGE, *result.children, "search score minus fresh seeds", "test accuracy")
         print_table(head, map(last_stage_cells, result.rows))
+    for title, verification in verified.items():
+        head = (f"{title}, verified", "in finals, minus ReLU", "here, mean over all (95 %)", *verification.grounds)
+        print_table(head, verification_rows(verification))
 
 
 def named(run: RunRecord) -> str:
@@ -127,16 +133,39 @@ def at_most(p: float) -> str:
 def last_stage_cells(row: FinalRow) -> Sequence[object]:
     """A function of the last stage; the reference has its accuracies where others have their differences."""
     is_reference = row.difference is None
-    roles = [*(["SiLU"] if row.candidate.canonical == SILU else []), *([] if row.is_found else ["a control"])]
-    function = ", ".join([shown(row.candidate.canonical), *(["ReLU, the reference"] if is_reference else roles)])
     children = [percent(c.accuracy) if c.difference is None else points(c.difference.mean) for c in row.children]
     rank = "dropped" if row.mean_rank is None else f"{row.mean_rank:.2f}"
     luck = "" if row.shrinkage is None else points(row.shrinkage)
     difference, tested = ("", "") if is_reference else (estimate(row.difference), "not tested")
     return (
-        function, rank, difference, tested if row.p_holm is None else p_value(row.p_holm),
+        function(row.candidate), rank, difference, tested if row.p_holm is None else p_value(row.p_holm),
         "yes" if row.is_tied else "", *children, luck, percent(row.test_accuracy),
     )  # fmt: skip
+
+
+def verification_rows(result: VerificationResult) -> Iterator[Sequence[object]]:
+    """The functions in the finals' order, and the rank correlations as the last row."""
+    for row in result.rows:
+        is_reference = row.difference is None
+        grounds = [percent(g.accuracy) if is_reference else estimate(g.difference) for g in row.grounds]
+        finals, mean = ("", "") if is_reference else (points(row.function.difference), estimate(row.difference))
+        yield function(row.function.candidate), finals, mean, *grounds
+    yield "rank correlation with the finals (95 %)", "", *(correlation(c) for c in result.correlations)
+
+
+def correlation(c: Correlation) -> str:
+    """Three numbers from -1 to 1, or one where there are too few functions."""
+    if c.low is None or c.high is None:
+        return f"{c.spearman:+.2f}".replace("-", "−")
+    return f"{c.spearman:+.2f} ({c.low:+.2f} to {c.high:+.2f})".replace("-", "−")
+
+
+def function(candidate: Candidate) -> str:
+    """A candidate's formula, and what it is there for."""
+    if candidate.canonical == RELU:
+        return f"{shown(RELU)}, ReLU, the reference"
+    name = ", SiLU" if candidate.canonical == SILU else ""
+    return f"{shown(candidate.canonical)}{name}{', a control' if candidate.is_control else ''}"
 
 
 def beta_rows(store: Store, run: RunRecord, found: Sequence[Sighting]) -> Iterator[Sequence[object]]:

@@ -48,5 +48,9 @@ class Rows:
             processes, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             jobs = as_completed([pool.submit(train, task) for task in tasks])
-            for job in track(jobs, f"{len(self.read())} rows are there", total=len(tasks)):
-                self.append(job.result())
+            try:
+                for job in track(jobs, f"{len(self.read())} rows are there", total=len(tasks)):
+                    self.append(job.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # else all the others are trained, for nothing
+                raise

@@ -49,11 +49,12 @@ def test_tables_of_searches_and_finals(
 
     monkeypatch.setattr(sys, "argv", ["rediscovery.py", *runs])
     rediscovery.main()
-    in_short, searches, in_finals, betas, *finals = tables(capsys.readouterr().out)
+    in_short, searches, in_finals, betas, *finals, verified = tables(capsys.readouterr().out)
     page = tables((ROOT / "docs" / "rediscovery.md").read_text(encoding="utf-8"))
     assert len(finals) == len(SEARCHES)
     assert page[:8] == [searches, *finals, betas]
     assert tables((ROOT / "README.md").read_text(encoding="utf-8"))[0] == in_short
+    assert tables((ROOT / "docs" / "verify.md").read_text(encoding="utf-8"))[-1] == verified
     assert all("| screened, not promoted |" in row or "| not screened |" in row for row in in_finals)
 
 
