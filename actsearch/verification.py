@@ -90,6 +90,11 @@ class VerifiedRow(Settings):
     """Each seed's mean difference over all grounds; None for the reference."""
     grounds: tuple[GroundRow, ...]
 
+    @property
+    def behind(self) -> int:
+        """Grounds where its mean accuracy is below the reference's, which the mean over all may hide."""
+        return sum(ground.difference is not None and ground.difference.mean < 0 for ground in self.grounds)
+
 
 class Correlation(Settings):
     """How far two orders of the same functions agree."""

@@ -17,7 +17,7 @@ def print_verification(record: VerificationRecord, console: Console) -> None:
     table = Table(title=f"verification {record.number}: {result.seeds} paired seeds, validation accuracy", box=None)
     for title in ("function", "known as"):
         table.add_column(title)
-    for title in ("in the finals", f"over {result.reference} (95 %)", *result.grounds):
+    for title in ("in the finals", f"over {result.reference} (95 %)", "behind in", *result.grounds):
         table.add_column(title, justify="right")
     for row in result.rows:
         table.add_row(*_cells(row))
@@ -40,6 +40,7 @@ def _cells(row: VerifiedRow) -> list[str]:
         ", ".join(candidate.names) + control,
         ("reference" if row.difference is None else points(row.function.difference)) + dropped,
         interval(row.difference),
+        "" if row.difference is None else f"{row.behind} of {len(row.grounds)}",
         *(
             (f"{cell.accuracy:.2%}" if cell.difference is None else points(cell.difference.mean))
             + (f" ({cell.failures} failed)" if cell.failures else "")

@@ -123,6 +123,22 @@ def test_what_it_finds(store: Store) -> None:
     assert finals == sorted(finals, reverse=True)
 
 
+def test_the_mean_over_all_hides_where_a_function_is_behind_and_the_count_does_not(store: Store) -> None:
+    def split(job: Job) -> Evaluation:
+        shift = 0.0 if job.tokens != SILU else 0.1 if job.child.name == "nf_resnet20" else -0.02
+        evaluation = elsewhere(job)
+        assert evaluation.val_accuracy is not None
+        return evaluation.model_copy(
+            update={"val_accuracy": evaluation.val_accuracy - ELSEWHERE[job.tokens] + 0.7 + shift}
+        )
+
+    rows = {r.function.candidate.tokens: r for r in whole(store, evaluator=ShuffledEvaluator(0, 3, split)).rows}
+    silu = rows[SILU]
+    assert silu.difference is not None
+    assert silu.difference.low > 0
+    assert (silu.behind, rows[RELU].behind) == (2, 0)
+
+
 def test_killed_and_gone_on_it_finds_the_same(store: Store) -> None:
     stop = Event()
 
