@@ -192,7 +192,7 @@ class EarlyStoppingSettings(Settings):
 
     rungs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.1, 0.25, 0.5), min_length=1, max_length=20)
     """Shares of the recipe's steps after which a child may end."""
-    keep: float = Field(0.2, gt=0, lt=1)
+    keep: float = Field(0.33, gt=0, lt=1)
     """Share of the children that reached a rung, among those told, which would pass it."""
     calibration: int = Field(10, ge=2)
     """Children trained to the end, among those told, before a rung stops any."""

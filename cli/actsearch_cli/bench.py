@@ -38,12 +38,13 @@ def command(
         bool,
         typer.Option(
             "--early-stopping",
-            help="Play each search again with children that end early, at the steps of their curves up to the middle.",
+            help="Play each search again with children that end early, at the steps of their curves up to the middle, "
+            "until they have had as many steps as without.",
         ),
     ] = False,
     keep: Annotated[
         float | None,
-        typer.Option("--keep", help="Share of the children that early stopping lets pass a step.", show_default="0.2"),
+        typer.Option("--keep", help="Share of the children that early stopping lets pass a step.", show_default="0.33"),
     ] = None,
     processes: Annotated[
         int | None,
@@ -78,7 +79,7 @@ def command(
     from actsearch.landscape import load
     from actsearch_cli.bench_text import as_csv, document, print_comparison
     from actsearch_controller.comparison import compare
-    from actsearch_controller.savings import savings
+    from actsearch_controller.savings import played_on, savings
 
     names = list(dict.fromkeys(name.strip() for name in controllers.split(",") if name.strip()))
     if not names:
@@ -94,8 +95,7 @@ def command(
     found = compare(table, configs, seeds=seeds, processes=processes, watch=counted)
     saved = {}
     if stopping is not None:
-        again = {name: whole.model_copy(update={"early_stopping": stopping}) for name, whole in configs.items()}
-        stopped = compare(table, again, seeds=seeds, processes=processes, watch=counted)
+        stopped = played_on(table, configs, found, stopping, processes=processes, watch=counted)
         saved = {name: savings(found[name], stopped[name]) for name in names}
     if output is not None:
         output.write_text(as_csv(found), encoding="utf-8")

@@ -162,10 +162,21 @@ def _print_savings(saved: Mapping[str, Savings]) -> None:
     if saved:
         print("\nwith early stopping")
     for name, row in saved.items():
-        error = "" if row.standard_error is None else f" ± {100 * row.standard_error:.3f}"
         fewer = row.steps / max(row.steps_stopping, 1)
         print(
-            f"{name}: {row.steps_stopping:,.0f} steps in place of {row.steps:,.0f} ({fewer:.2f} times fewer), "
-            f"{row.stopped:.0%} of the children stopped, regret {100 * row.regret_difference:+.3f}{error} points; "
-            f"{row.fewer_steps:.2f} times fewer at equal regret"
+            f"{name}: {row.steps_stopping:,.0f} steps in place of {row.steps:,.0f} for as many evaluations "
+            f"({fewer:.2f} times fewer), regret {_points(row.regret_difference, row.regret_error)}; in as many steps "
+            f"{row.evaluations:,.0f} evaluations, {row.stopped:.0%} of the children stopped, regret "
+            f"{_points(row.equal_steps_difference, row.equal_steps_error)}; {_as_low(row)}"
         )
+
+
+def _as_low(row: Savings) -> str:
+    if row.fewer_steps is None:
+        return "not as low"
+    low, high = ("below 1" if end is None else f"{end:.2f}" for end in (row.fewer_steps_low, row.fewer_steps_high))
+    return f"as low after {row.fewer_steps:.2f} times fewer steps (95 % {low} to {high})"
+
+
+def _points(difference: float, error: float | None) -> str:
+    return f"{100 * difference:+.3f}{'' if error is None else f' ± {100 * error:.3f}'} points"

@@ -4,6 +4,7 @@ Batch n is proposed by the controller that has been told batches 0 … n - lag (
 that the landscape does not cover gets no invented reward: its slot is masked, that is neither told nor counted.
 """
 
+import math
 import time
 import zlib
 from collections import defaultdict, deque
@@ -89,6 +90,7 @@ class Arena:
         repeats: int = 1,
         every_draw_counts: bool = False,
         early_stopping: EarlyStopping | None = None,
+        steps: int | None = None,
     ) -> Play:
         """One search.
 
@@ -101,10 +103,11 @@ class Arena:
             repeats: trainings of one function at most; proposed again after that, it is free.
             every_draw_counts: whether that counts as an evaluation nevertheless.
             early_stopping: a fresh one, of steps that the landscape recorded; None trains every child to the end.
+            steps: training steps of all children after which it ends, if evaluations do not end it; None: no limit.
         """
         proposer = build(self.identify)
         started = time.process_time()
-        score = _Score(self, seed, evaluations, repeats, every_draw_counts)
+        score = _Score(self, seed, evaluations, math.inf if steps is None else steps, repeats, every_draw_counts)
         in_flight: deque[list[_Answer]] = deque()
         metrics: Mapping[str, float] = {}
         number, last_new, is_over = 0, -1, False
@@ -154,8 +157,10 @@ class _Answer:
 class _Score:
     """One search as it goes: answers proposals and keeps the count."""
 
-    def __init__(self, arena: Arena, seed: int, budget: int, repeats: int, every_draw_counts: bool) -> None:
-        self._arena, self._seed, self._budget = arena, seed, budget
+    def __init__(
+        self, arena: Arena, seed: int, budget: int, limit: float, repeats: int, every_draw_counts: bool
+    ) -> None:
+        self._arena, self._seed, self._budget, self._limit = arena, seed, budget, limit
         self._trainings, self._every_draw_counts = repeats, every_draw_counts
         self._observed: defaultdict[str, list[Measurement]] = defaultdict(list)
         self._standings = Standings()
@@ -168,7 +173,7 @@ class _Score:
 
     @property
     def is_full(self) -> bool:
-        return len(self.regret) >= self._budget
+        return len(self.regret) >= self._budget or (bool(self.steps) and self.steps[-1] >= self._limit)
 
     def answers(self, formulas: Sequence[Formula], rungs: Sequence[Rung]) -> Iterator[_Answer]:
         """The formulas that are covered, up to the one that fills the budget."""

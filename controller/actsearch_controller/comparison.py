@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from statistics import fmean, median
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +146,7 @@ def compare(
     *,
     seeds: int,
     processes: int,
+    steps: Mapping[str, Sequence[int]] = MappingProxyType({}),
     watch: Callable[[Iterable[Play], int], Iterable[Play]] = lambda plays, _: plays,
 ) -> dict[str, Comparison]:
     """Plays every kind of search with seeds 0, 1, …; the result does not depend on the number of processes.
@@ -154,6 +156,7 @@ def compare(
         configs: by any name, the controller, evaluations, batch, lag and settings of each; its seed is replaced.
         seeds: searches of each.
         processes: processes that play at the same time; 1 plays in this one.
+        steps: by the same names, training steps after which the search of each seed ends, if evaluations do not end it.
         watch: passes the searches on, given their number, and may show how far it is.
 
     Raises:
@@ -161,7 +164,10 @@ def compare(
     """
     for config in configs.values():
         check_controller(config.controller)
-    games = [config.model_copy(update={"seed": seed}) for config, seed in product(configs.values(), range(seeds))]
+    games = [
+        _Game(config.model_copy(update={"seed": seed}), steps[name][seed] if name in steps else None)
+        for (name, config), seed in product(configs.items(), range(seeds))
+    ]
     arena = Arena(landscape)
     plays = list(watch(_played(arena, games, processes), len(games)))
     return {
@@ -170,7 +176,15 @@ def compare(
     }
 
 
-def _played(arena: Arena, games: Sequence[RunConfig], processes: int) -> Iterator[Play]:
+@dataclass(frozen=True)
+class _Game:
+    """A search to be played: its settings, and the steps after which it ends."""
+
+    config: RunConfig
+    steps: int | None
+
+
+def _played(arena: Arena, games: Sequence[_Game], processes: int) -> Iterator[Play]:
     """The plays, in order."""
     if processes == 1:
         yield from map(partial(_play, arena), games)
@@ -181,7 +195,8 @@ def _played(arena: Arena, games: Sequence[RunConfig], processes: int) -> Iterato
         yield from pool.map(_play_here, games)
 
 
-def _play(arena: Arena, config: RunConfig) -> Play:
+def _play(arena: Arena, game: _Game) -> Play:
+    config = game.config
     settings = config.early_stopping
     return arena.play(
         partial(build_controller, config, Space(arena.landscape.description.space)),
@@ -192,6 +207,7 @@ def _play(arena: Arena, config: RunConfig) -> Play:
         repeats=repeats_of(config),
         every_draw_counts=CONTROLLERS[config.controller].every_draw_counts,
         early_stopping=None if settings is None else EarlyStopping(settings, rung_steps(settings, arena.landscape)),
+        steps=game.steps,
     )
 
 
@@ -210,5 +226,5 @@ def _begin(landscape: Landscape, parent: int) -> None:
     _arena.append(Arena(landscape))
 
 
-def _play_here(config: RunConfig) -> Play:
-    return _play(_arena[0], config)
+def _play_here(game: _Game) -> Play:
+    return _play(_arena[0], game)

@@ -30,7 +30,7 @@ from actsearch_controller.controllers import CONTROLLERS, build_controller, repe
 from actsearch_controller.early_stopping import EarlyStopping
 from actsearch_controller.pipeline import Search
 from actsearch_controller.ports import Proposer
-from actsearch_controller.savings import savings
+from actsearch_controller.savings import played_on, savings
 from tests.actsearch.tiny_landscape import FUNCTIONS, MEASUREMENTS, measurement, tiny
 from tests.integration.conftest import eventually
 
@@ -240,9 +240,9 @@ def test_a_search_of_a_complete_landscape_is_the_search_of_the_pipeline(
 
 def test_children_are_stopped_at_recorded_steps_up_to_a_searchs_last_rung() -> None:
     landscape = load("one_unit")
-    assert landscape.recorded_steps == (38, 75, 113)
-    assert rung_steps(EarlyStoppingSettings(), landscape) == [38, 75]
-    assert rung_steps(EarlyStoppingSettings(rungs=(0.1, 0.3)), landscape) == [38]
+    assert landscape.recorded_steps == (15, 38, 75, 113)
+    assert rung_steps(EarlyStoppingSettings(), landscape) == [15, 38, 75]
+    assert rung_steps(EarlyStoppingSettings(rungs=(0.1, 0.3)), landscape) == [15, 38]
 
 
 # --- closed forms ----------------------------------------------------------------------------------------------------
@@ -462,16 +462,46 @@ def test_a_function_that_was_stopped_and_is_trained_again_stands_by_its_whole_tr
     assert stopping.rungs == first_trainings.rungs
 
 
-def test_savings_at_equal_regret_by_hand() -> None:
-    whole = [played({}, [0.4, 0.2, 0.2]), played({}, [0.4, 0.4, 0.2])]
+def test_savings_by_hand() -> None:
+    whole = [played({}, [0.4, 0.4, 0.2]), played({}, [0.4, 0.4, 0.3])]
     stopping = [
-        replace(play, steps=np.array([150, 160, 170]), stopped=2)
-        for play in (played({}, [0.4, 0.2, 0.1]), played({}, [0.4, 0.2, 0.2]))
+        replace(play, steps=np.array(steps), stopped=2)
+        for play, steps in (
+            (played({}, [0.4, 0.3, 0.3, 0.1]), [150, 160, 170, 460]),
+            (played({}, [0.4, 0.4, 0.3, 0.2, 0.2]), [150, 165, 175, 200, 470]),
+        )
     ]
-    found = savings(Comparison(whole, 3, 1.0), Comparison(stopping, 3, 1.0))
-    assert (found.steps, found.steps_stopping) == (450, 170)
-    assert found.stopped == pytest.approx(2 / 3)
-    assert found.regret_difference == pytest.approx(-0.05)
-    assert found.standard_error == pytest.approx(np.std([-0.1, 0.0], ddof=1) / 2**0.5)
-    # Both reach a mean of 0.2: without early stopping at the third evaluation, with it at the second.
-    assert found.fewer_steps == pytest.approx(450 / 160)
+    found = savings(Comparison(whole, 3, 1.0), Comparison(stopping, 30, 1.0))
+    assert (found.steps, found.steps_stopping) == (450, 172.5)
+    assert found.stopped == pytest.approx((2 / 4 + 2 / 5) / 2)
+    assert found.regret_difference == pytest.approx((0.1 + 0.0) / 2)
+    assert found.regret_error == pytest.approx(np.std([0.1, 0.0], ddof=1) / 2**0.5)
+    assert found.evaluations == 4.5
+    assert found.equal_steps_difference == pytest.approx(-0.1)
+    assert found.equal_steps_error == pytest.approx(0, abs=1e-12)
+    # A mean of 0.25 is reached at the fourth evaluation, after 460 and 200 steps.
+    assert found.fewer_steps == pytest.approx(450 / 330)
+    # The first alone is as low as without, 0.2, after 460 steps, the second, 0.3, after 175: these are the extremes.
+    assert found.fewer_steps_low == pytest.approx(450 / 460)
+    assert found.fewer_steps_high == pytest.approx(450 / 175)
+
+
+def test_savings_where_early_stopping_never_comes_as_low() -> None:
+    whole, stopping = played({}, [0.4, 0.2]), replace(played({}, [0.4, 0.4, 0.3]), steps=np.array([150, 165, 310]))
+    found = savings(Comparison([whole], 2, 1.0), Comparison([stopping], 20, 1.0))
+    assert (found.fewer_steps, found.fewer_steps_low, found.fewer_steps_high) == (None, None, None)
+    assert found.equal_steps_difference == pytest.approx(0.1)
+    assert found.regret_error is None
+
+
+def test_searches_are_played_on_until_as_many_steps() -> None:
+    landscape, settings = load("one_unit"), EarlyStoppingSettings()
+    configs = {name: RunConfig(controller=name, evaluations=40) for name in ("random_new", "local")}
+    whole = compare(landscape, configs, seeds=2, processes=1)
+    stopping = played_on(landscape, configs, whole, settings, processes=1)
+    for name in configs:
+        for seed, play in enumerate(stopping[name].plays):
+            enough = whole[name].steps[seed, -1]
+            assert play.steps[-2] < enough <= play.steps[-1] < enough + 150
+            assert len(play.steps) > 40
+            assert play.stopped > 0
