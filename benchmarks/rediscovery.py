@@ -2,7 +2,7 @@
 
     python benchmarks/rediscovery.py runs/ppo-1 runs/random-1 runs/ppo-2 runs/random-2
 
-Runs without finals, or with finals that are not done, have dashes there.
+Runs without finals, or with finals that are not done, have dashes there, and no row in the first table.
 """
 
 import argparse
@@ -41,8 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     tables: dict[tuple[str, ...], list[Sequence[object]]] = {IN_SHORT: [], SEARCH: [], FINALS: [], BETA: []}
-    results: dict[str, FinalsResult] = {}
-    verified: dict[str, VerificationResult] = {}
+    results: list[tuple[str, FinalsResult]] = []
+    verified: list[tuple[str, VerificationResult]] = []
     for folder in parser.parse_args().runs:
         with RunFolder.at(folder).open() as (store, name):
             run, finals = store.run(name), store.finals.get(name)
@@ -52,14 +52,14 @@ def main() -> None:
             tables[IN_SHORT] += in_short(run, found, finals)
             tables[BETA] += beta_rows(store, run, found)
             if finals and finals.result:
-                results[named(run)] = finals.result
-            verified |= {named(run): v.result for v in store.verifications.of(name) if v.result}
+                results.append((named(run), finals.result))
+            verified += [(named(run), v.result) for v in store.verifications.of(name) if v.result]
     for head, rows in tables.items():
         print_table(head, rows)
-    for title, result in results.items():
+    for title, result in results:
         head = (title, *LAST_STAGE, *result.children, "search score minus fresh seeds", "test accuracy")
         print_table(head, map(last_stage_cells, result.rows))
-    for title, verification in verified.items():
+    for title, verification in verified:
         head = (f"{title}, verified", "in finals, minus ReLU", "here, mean over all (95 %)", *verification.grounds)
         print_table(head, verification_rows(verification))
 
@@ -106,11 +106,11 @@ def in_short(run: RunRecord, found: Sequence[Sighting], finals: FinalsRecord | N
     best, rows = finals.result.best, finals.result.rows
     p = max(row.p_holm for row in rows if row.p_holm is not None)
     better = [row.is_better for row in rows if row.is_found]
-    (silu,) = [row for row in rows if row.candidate.canonical == SILU]
+    tied = next((("yes" if row.is_tied else "no") for row in rows if row.candidate.canonical == SILU), "–")
     first = f"{shown(best.candidate.canonical)}, {estimate(best.difference)}"
     yield (
         named(run), evaluation(strict), chance(strict), first,
-        f"yes, p {at_most(p)}" if all(better) else f"{sum(better)} of {len(better)}", "yes" if silu.is_tied else "no",
+        f"yes, p {at_most(p)}" if all(better) else f"{sum(better)} of {len(better)}", tied,
     )  # fmt: skip
 
 

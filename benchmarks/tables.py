@@ -15,7 +15,13 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def shown(canonical: str) -> str:
     """A canonical form as mathematics: `beta*x*sigmoid(beta2*x); beta=0` is βx·σ(β₂x), β from 0."""
     formula, *initial = re.split(r"[;,] (?=beta\d*=)", canonical)
-    text = formula.replace("sigmoid", "σ").replace("beta2", "β₂").replace("beta", "β")
-    text = re.sub(r"(β₂?)\*x", r"\1x", text).replace("*", "·").replace("-x", "−x").replace(" - ", " − ")
-    from_what = [one.replace("beta2=", "β₂ from ").replace("beta=", "β from ") for one in initial]
-    return ", ".join([text, *from_what])
+    text = formula.replace("sigmoid", "σ").replace("**2", "²").replace("**3", "³").replace("**", "^")
+    text = re.sub(r"(?<!e)-", "−", re.sub(r"(beta\d*)\*x", r"\1x", text)).replace("*", "·")
+    return _with_betas(", ".join([text, *(one.replace("=", " from ") for one in initial)]))
+
+
+def _with_betas(text: str) -> str:
+    return re.sub(r"beta(\d*)", lambda found: "β" + found[1].translate(_SUBSCRIPTS), text)
+
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

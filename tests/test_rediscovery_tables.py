@@ -72,3 +72,20 @@ def test_tables_against_silu(
     finals, longer = tables(capsys.readouterr().out)
     page = tables((ROOT / "docs" / "rediscovery.md").read_text(encoding="utf-8"))
     assert page[8:10] == [finals[:SHOWN_OF_FINALS], longer]
+
+
+@pytest.mark.parametrize(
+    ("canonical", "text"),
+    [
+        ("(beta + x)*sigmoid(min(x, 0)); beta=0", "(β + x)·σ(min(x, 0)), β from 0"),
+        ("beta*x*sigmoid(beta2*x)", "βx·σ(β₂x)"),
+        ("(beta + x)*sigmoid(beta3 + x); beta=0, beta3=0.5", "(β + x)·σ(β₃ + x), β from 0, β₃ from 0.5"),
+        ("-x*sigmoid(x) - sin(x)", "−x·σ(x) − sin(x)"),
+        ("exp(-4*beta*x**2)", "exp(−4·βx²)"),
+        ("x/(x**2 + 1e-5)", "x/(x² + 1e-5)"),
+    ],
+)
+def test_formulas_as_one_writes_them(canonical: str, text: str) -> None:
+    from tables import shown
+
+    assert shown(canonical) == text
