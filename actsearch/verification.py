@@ -92,7 +92,7 @@ class VerifiedRow(Settings):
 
     @property
     def behind(self) -> int:
-        """Grounds where its mean accuracy is below the reference's, which the mean over all may hide."""
+        """Grounds where its mean accuracy is below the reference's, by however little; the mean may hide it."""
         return sum(ground.difference is not None and ground.difference.mean < 0 for ground in self.grounds)
 
 

@@ -86,5 +86,6 @@ def _function(row: VerifiedRow) -> dict[str, Any]:
         "is_control": candidate.is_control,
         "is_dropped": row.function.is_dropped,
         "final_difference": row.function.difference,
+        "behind": row.behind,
         **row.model_dump(mode="json", exclude={"function"}),
     }
