@@ -168,14 +168,16 @@ def _print_savings(saved: Mapping[str, Savings]) -> None:
             f"({fewer:.2f} times fewer), regret {_points(row.regret_difference, row.regret_error)}; in as many steps "
             f"{row.evaluations:,.0f} evaluations, {row.stopped:.0%} of the children stopped, regret "
             f"{_points(row.equal_steps_difference, row.equal_steps_error)}; {_as_low(row)}"
+            + (f"; {row.fell_short:.0%} of the searches ended before as many steps" if row.fell_short else "")
         )
 
 
 def _as_low(row: Savings) -> str:
     if row.fewer_steps is None:
         return "not as low"
-    low, high = ("below 1" if end is None else f"{end:.2f}" for end in (row.fewer_steps_low, row.fewer_steps_high))
-    return f"as low after {row.fewer_steps:.2f} times fewer steps (95 % {low} to {high})"
+    low, high = ("not as low" if end is None else f"{end:.2f}" for end in (row.fewer_steps_low, row.fewer_steps_high))
+    interval = "" if row.regret_error is None else f" (95 % {low} to {high})"
+    return f"as low after {row.fewer_steps:.2f} times fewer steps{interval}"
 
 
 def _points(difference: float, error: float | None) -> str:

@@ -192,7 +192,7 @@ class _Score:
                 observed.append(self._train(function, len(observed), rungs))
             training = observed[-1] if trains else observed[0]
             if trains or self._every_draw_counts:
-                self._count(training)
+                self._count(training, trains)
             yield _Answer(formula, training, is_new)
             if self.is_full:
                 return
@@ -210,13 +210,14 @@ class _Score:
             self._standings.add(function, training.reward)
         return training
 
-    def _count(self, training: Measurement) -> None:
+    def _count(self, training: Measurement, trains: bool) -> None:
+        """Counts an evaluation; one that only draws a function again trains nothing."""
         first = self._standings.first
         assert first is not None, "no child is stopped before others were trained to the end"
         self.regret.append(self._arena.best - self._arena.landscape.true_rewards[first.function])
-        self.steps.append((self.steps[-1] if self.steps else 0) + (training.steps or 0))
+        self.steps.append((self.steps[-1] if self.steps else 0) + (training.steps or 0) * trains)
         if training.outcome is Outcome.STOPPED:
-            self.stopped += 1
+            self.stopped += trains
             return
         for target, members in self._arena.targets.items():
             if training.function in members:

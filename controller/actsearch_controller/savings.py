@@ -23,27 +23,32 @@ class Savings:
     """One controller's searches with early stopping beside those without, of the same seeds; means over seeds.
 
     Attributes:
+        regret: without early stopping after the last evaluation, in units of reward (0-1).
         steps: training steps of all children of a search without early stopping.
         steps_stopping: of one with it, after as many evaluations.
-        stopped: share of these evaluations that ended early, 0-1.
-        regret_difference: regret after as many evaluations, with minus without, in units of reward (0-1).
+        regret_difference: regret after as many evaluations, with minus without.
         regret_error: standard error of that difference, from the pairs; None for a single seed.
         evaluations: evaluations with early stopping in as many steps as without.
-        equal_steps_difference: regret after as many steps, with minus without, in units of reward (0-1).
+        stopped: share of these that ended early, 0-1.
+        fell_short: share of searches with it that ended before as many steps, 0-1: they had nothing new left to
+            propose, or `EVALUATIONS_AT_MOST` times the evaluations.
+        equal_steps_difference: regret after as many steps, with minus without.
         equal_steps_error: standard error of that difference, from the pairs; None for a single seed.
-        fewer_steps: how many times fewer steps it took with early stopping until the mean regret was as low as without
-            it in the end; None where it was not within as many steps.
-        fewer_steps_low: lower end of its 95 % interval, by bootstrap over seeds; None where more than 2.5 % of the
-            resamples were not as low within as many steps.
+        fewer_steps: how many times fewer steps it took with early stopping until the mean regret was first as low as it
+            is without in the end, where it may have been for a while; None where it was not within as many steps.
+        fewer_steps_low: lower end of its 95 % interval, by bootstrap over seeds; None for a single seed, and where more
+            than 2.5 % of the resamples were not as low within as many steps.
         fewer_steps_high: upper end, likewise.
     """
 
+    regret: float
     steps: float
     steps_stopping: float
-    stopped: float
     regret_difference: float
     regret_error: float | None
     evaluations: float
+    stopped: float
+    fell_short: float
     equal_steps_difference: float
     equal_steps_error: float | None
     fewer_steps: float | None
@@ -88,37 +93,43 @@ def savings(whole: Comparison, stopping: Comparison) -> Savings:
         whole: without early stopping, at least one.
         stopping: with it, each until as many steps.
     """
-    as_many = whole.budget - 1
-    seeds = len(whole.plays)
-    drawn = np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    low, high = np.quantile(_fewer_steps(whole, stopping, drawn), (0.025, 0.975), method="inverted_cdf")
-    (ratio,) = _fewer_steps(whole, stopping, np.full((1, seeds), 1 / seeds))
+    as_many, seeds = whole.budget - 1, len(whole.plays)
     at_equal_evaluations = stopping.regrets[:, as_many] - whole.regrets[:, -1]
     at_equal_steps = stopping.regrets[:, -1] - whole.regrets[:, -1]
+    low = high = 0.0
+    if seeds > 1:
+        drawn = np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES)
+        ratios = [_fewer_steps(whole, stopping, times / seeds) for times in drawn]
+        low, high = np.quantile(ratios, (0.025, 0.975), method="inverted_cdf")
     return Savings(
+        regret=float(whole.regrets[:, -1].mean()),
         steps=float(whole.steps[:, -1].mean()),
         steps_stopping=float(stopping.steps[:, as_many].mean()),
-        stopped=float(np.mean([play.stopped / max(len(play.regret), 1) for play in stopping.plays])),
         regret_difference=float(at_equal_evaluations.mean()),
         regret_error=_standard_error(at_equal_evaluations),
         evaluations=float(np.mean([len(play.regret) for play in stopping.plays])),
+        stopped=float(np.mean([play.stopped / max(len(play.regret), 1) for play in stopping.plays])),
+        fell_short=float((stopping.steps[:, -1] < whole.steps[:, -1]).mean()),
         equal_steps_difference=float(at_equal_steps.mean()),
         equal_steps_error=_standard_error(at_equal_steps),
-        fewer_steps=float(ratio) or None,
+        fewer_steps=_fewer_steps(whole, stopping, np.full(seeds, 1 / seeds)) or None,
         fewer_steps_low=float(low) or None,
         fewer_steps_high=float(high) or None,
     )
 
 
-def _fewer_steps(whole: Comparison, stopping: Comparison, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The ratio of steps at equal regret for each row of weights of the seeds; 0 where it was not as low."""
-    regrets, steps = weights @ stopping.regrets, weights @ stopping.steps
-    reached = regrets <= (weights @ whole.regrets[:, -1])[:, None] + 1e-12  # a sum of the same terms may round apart
-    needed = np.take_along_axis(steps, np.argmax(reached, axis=1)[:, None], axis=1)[:, 0]
-    ratios: npt.NDArray[np.float64] = np.where(
-        reached.any(axis=1), weights @ whole.steps[:, -1] / np.maximum(needed, 1.0), 0.0
-    )
-    return ratios
+def _fewer_steps(whole: Comparison, stopping: Comparison, weights: npt.NDArray[np.float64]) -> float:
+    """The ratio of steps at equal regret, with a weight for each seed; 0 where it was not as low."""
+    target = float(weights @ whole.regrets[:, -1])
+    without, needed = _steps_until(whole, target, weights), _steps_until(stopping, target, weights)
+    return 0.0 if needed is None or without is None else without / max(needed, 1.0)
+
+
+def _steps_until(searches: Comparison, regret: float, weights: npt.NDArray[np.float64]) -> float | None:
+    """Mean steps at the first evaluation by which the mean regret is at most so much; None where it never is."""
+    longest = max(len(play.regret) for play in searches.plays)  # behind it all is padding
+    is_low = weights @ searches.regrets[:, :longest] <= regret + 1e-12  # a sum of the same terms may round apart
+    return float(weights @ searches.steps[:, int(np.argmax(is_low))]) if is_low.any() else None
 
 
 def _standard_error(differences: npt.NDArray[np.float64]) -> float | None:

@@ -117,7 +117,9 @@ def test_what_is_not_covered_is_neither_told_nor_counted_and_batches_lag() -> No
 def test_every_draw_counts_where_it_is_said_so() -> None:
     batches = [[TINY[0]] * 4]
     assert len(play(batches).regret) == 1
-    assert len(play(batches, every_draw_counts=True).regret) == 4
+    drawn = play(batches, every_draw_counts=True)
+    assert len(drawn.regret) == 4
+    assert len(set(drawn.steps)) == 1, "a function drawn again is not trained again"
 
 
 def test_the_batch_that_fills_the_budget_is_cut_and_nothing_new_ends_a_search() -> None:
@@ -484,6 +486,15 @@ def test_savings_by_hand() -> None:
     # The first alone is as low as without, 0.2, after 460 steps, the second, 0.3, after 175: these are the extremes.
     assert found.fewer_steps_low == pytest.approx(450 / 460)
     assert found.fewer_steps_high == pytest.approx(450 / 175)
+    assert found.fell_short == 0
+
+
+def test_nothing_saved_is_a_ratio_of_one_on_a_plateau_too() -> None:
+    plays = [played({}, [0.4, 0.2, 0.2, 0.3, 0.2]), played({}, [0.4, 0.3, 0.2, 0.2, 0.2])]
+    found = savings(Comparison(plays, 5, 1.0), Comparison(plays, 50, 1.0))
+    assert (found.fewer_steps, found.fewer_steps_low, found.fewer_steps_high) == (1, 1, 1)
+    assert found.regret == pytest.approx(0.2)
+    assert (found.regret_difference, found.equal_steps_difference) == (0, 0)
 
 
 def test_savings_where_early_stopping_never_comes_as_low() -> None:
