@@ -60,9 +60,9 @@ def row(step: int, task: tuple[Measurement, tuple[str, ...]]) -> dict[str, objec
 
 
 def began(landscape: Landscape, step: int) -> Iterator[Measurement]:
-    """The trainings that came as far as the step."""
+    """The trainings that came as far as the step, and do not have it in their curves."""
     for measurement in landscape.measurements:
-        if measurement.steps is not None and measurement.steps >= step:
+        if measurement.steps is not None and measurement.steps >= step and step not in measurement.curve:
             yield measurement
 
 

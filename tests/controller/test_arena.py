@@ -501,6 +501,9 @@ def test_savings_where_early_stopping_never_comes_as_low() -> None:
     whole, stopping = played({}, [0.4, 0.2]), replace(played({}, [0.4, 0.4, 0.3]), steps=np.array([150, 165, 310]))
     found = savings(Comparison([whole], 2, 1.0), Comparison([stopping], 20, 1.0))
     assert (found.fewer_steps, found.fewer_steps_low, found.fewer_steps_high) == (None, None, None)
+    ended = replace(played({}, [0.4, 0.4, 0.4]), steps=np.array([150, 165, 299]))
+    short = savings(Comparison([whole, whole], 2, 1.0), Comparison([stopping, ended], 20, 1.0))
+    assert short.fell_short == 0.5, "one had nothing left to propose before 300 steps"
     assert found.equal_steps_difference == pytest.approx(0.1)
     assert found.regret_error is None
 

@@ -37,6 +37,7 @@ def test_the_page_has_what_was_found_and_what_goes_on(store: Store, draw_only: D
         "with 2 fresh paired seeds: validation accuracy, described and not tested. No test image was touched.",
         "Rank correlation with the finals, mean over all: +0.62 (95 % −0.10 to +0.91)",
         "+3.10 (+1.20 to +5.00) (1 failed)",
+        "0 of 1",
         "89.90 %",
         "Verification 2 is interrupted: stopped on request. actsearch verify first goes on.",
     ):
